@@ -1,0 +1,5 @@
+"""``python -m inferry``."""
+
+from inferry.cli.main import main
+
+main()

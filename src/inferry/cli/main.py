@@ -1,0 +1,39 @@
+"""The command line: one file a verb; this one joins them."""
+
+from typing import Annotated
+
+import typer
+
+from inferry.cli import doctor, evaluate, export, infer, models, plan, predict, run, verify
+from inferry.core.machine import package_version
+
+app = typer.Typer(
+    name="inferry",
+    help="From a trained checkpoint to a verified, fast offline model. Exit code 0: ok, 1: a check failed, 2: usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for module in (models, doctor, export, plan, infer, evaluate, run, predict, verify):
+    app.command(epilog=f"Example: {module.EXAMPLE}")(module.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"inferry {package_version('inferry')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a trained checkpoint to a verified, fast offline model. Exit codes: 0 ok, 1 a check failed, 2 usage."""
+
+
+def main() -> None:
+    """Entry point of the ``inferry`` command."""
+    app(prog_name="inferry")

@@ -1,0 +1,30 @@
+"""Arguments and options that several verbs take, written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle's folder.", metavar="BUNDLE")]
+RunArgument = Annotated[Path, typer.Argument(help="The run's folder.", metavar="RUN")]
+FamilyArgument = Annotated[str, typer.Argument(help="Model family; see `inferry models`.", metavar="FAMILY")]
+Checkpoint = Annotated[str, typer.Option(help="Path of the checkpoint, or the name of a preset, which is fetched.")]
+Data = Annotated[
+    Path, typer.Option(help="Data set: LibriSpeech or AN4 folder, manifest (.json, .jsonl), list, folder or file.")
+]
+Output = Annotated[Path, typer.Option(help="Folder to write.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output instead of text.")]
+NoReference = Annotated[
+    bool, typer.Option("--no-reference", help="Do not compare with the original network; the bundle says so.")
+]
+Backend = Annotated[str, typer.Option(help="Runtime; see `inferry doctor`.")]
+Precision = Annotated[str, typer.Option(help="fp32.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the network; default: all this process may use.")]
+BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Most samples a batch; default: measured where the run is long.")
+]
+Plan = Annotated[Path | None, typer.Option(help="Follow this plan file (of `inferry plan --output`).")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Threads that read and process; default: one a processor.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Run the first samples only.")]
+Layout = Annotated[str | None, typer.Option(help="Layout of the data set; default: recognised.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit code 1 if any sample was quarantined.")]

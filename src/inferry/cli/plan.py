@@ -1,0 +1,81 @@
+"""``inferry plan``."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from inferry.cli import console
+from inferry.cli.options import Backend, BatchSize, BundleArgument, Data, Json, Limit, Threads
+from inferry.pipeline.plan import Planned
+
+EXAMPLE: Final = "inferry plan bundle/ --data folder-of-audio/ --shapes 4 --output plan.json"
+_BINS = 12
+_BAR = 40
+
+
+@console.verb
+def command(
+    bundle: BundleArgument,
+    data: Data,
+    shapes: Annotated[int | None, typer.Option(min=1, help="Most shapes; default: every length its own.")] = None,
+    batch_size: BatchSize = None,
+    output: Annotated[Path | None, typer.Option(help="Write the plan file, for `inferry infer --plan`.")] = None,
+    backend: Backend = "onnxruntime",
+    threads: Threads = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """The shape plan of a data set, and what it saves."""
+    from inferry.pipeline.plan import plan
+    from inferry.planning.make import write_plan
+
+    planned = plan(bundle, data, shapes=shapes, batch_size=batch_size, backend=backend, threads=threads, limit=limit)
+    if output is not None:
+        write_plan(planned.plan, output)
+    if as_json:
+        console.print_json(
+            {
+                "plan": planned.plan.to_json(),
+                "file_order_ratio": planned.file_order_ratio,
+                "measurements": None if planned.choice is None else planned.choice.to_json(),
+                "rejected": [row.to_json() for row in planned.rejected],
+            }
+        )
+        return
+    _show(planned)
+    if output is not None:
+        console.out.print(f"written: {output}")
+
+
+command.__name__ = "plan"
+
+
+def _show(planned: Planned) -> None:
+    plan = planned.plan
+    most = max(bin_.count for bin_ in planned.histogram.bins(_BINS))
+    rows = [
+        (f"{bin_.low:,}-{bin_.high:,}", f"{bin_.count:,}", "█" * round(_BAR * bin_.count / most))
+        for bin_ in planned.histogram.bins(_BINS)
+    ]
+    console.out.print(console.table(f">{plan.axis}", ">count", "", rows=rows))
+    if plan.buckets:
+        shapes = [(f"{b.length:,}", f"{b.count:,}", str(b.batch_size)) for b in plan.buckets]
+        console.out.print(console.table(">bucket", ">count", ">batch size", rows=shapes))
+    if planned.choice is not None:
+        measured = [
+            (
+                str(m.batch_size),
+                "-" if m.items_per_second is None else f"{m.items_per_second:.2f}",
+                f"{m.gain:+.0%} ± {m.noise:.0%} against {m.against}",
+                m.verdict,
+            )
+            for m in planned.choice.measurements
+        ]
+        console.out.print(console.table(">batch size", ">items/s", "gain", "", rows=measured))
+    console.out.print(
+        f"{plan.count:,} samples, batch size {plan.batch_size}; padded to real: {plan.padded_to_real:.3f}"
+        f" (in file order {planned.file_order_ratio:.3f}, all padded to the longest {plan.single_shape_ratio:.3f})"
+    )
+    for row in planned.rejected:
+        console.out.print(f"[yellow]rejected:[/] {console.escape(row.id)}: {row.stage}: {console.escape(row.reason)}")

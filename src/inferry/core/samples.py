@@ -1,0 +1,129 @@
+"""Samples, their processed features, and their predictions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inferry.core.specs import Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audio:
+    """Sound in memory.
+
+    Attributes:
+        samples: ``(n,)`` or ``(n, channels)``; float in [-1, 1] or any integer width (full scale).
+        rate: Samples per second.
+    """
+
+    samples: Array
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFile:
+    """Sound in a file, or a part of one.
+
+    Attributes:
+        path: The file.
+        start: Seconds from its beginning, 0 for all.
+        end: Seconds from its beginning, None for the end of the file.
+    """
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+
+
+Source = Audio | AudioFile
+"""What a sample's input can be. Later tasks add their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One item of a data set.
+
+    Attributes:
+        id: Unique within the data set.
+        source: The input.
+        reference: What a person says it is (a transcript), None if unknown.
+    """
+
+    id: str
+    source: Source
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A quarantined sample: one row of errors.jsonl.
+
+    Attributes:
+        id: Of the sample (the path or line where it has none).
+        path: The file concerned, as text; empty if none.
+        stage: ``dataset``, ``read``, ``process``, ``infer`` or ``decode``.
+        reason: One sentence.
+    """
+
+    id: str
+    path: str
+    stage: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of errors.jsonl."""
+        return {"id": self.id, "path": self.path, "stage": self.stage, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All samples of a data set in its own order; bad entries stand in their place.
+
+    Attributes:
+        kind: The layout that was recognised (``librispeech``, ``manifest-v3``, ``an4``, ``jsonl``, ``audio-folder`` …).
+        path: Where it lies.
+        items: Samples and rejected entries.
+    """
+
+    kind: str
+    path: Path
+    items: tuple[Sample | Rejected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """The decoded answer for one utterance.
+
+    Attributes:
+        text: As the original model's greedy decoder prints it.
+        frames: Output frames that were decoded.
+    """
+
+    text: str
+    frames: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction's part of a row of predictions.jsonl."""
+        return {"text": self.text, "frames": self.frames}
+
+
+Prediction = Transcription
+"""What a decoder returns. Later tasks add their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One processed sample: the graph's inputs without the batch dimension.
+
+    Attributes:
+        inputs: By the graph's input name. Lengths are 0-dimensional integer arrays.
+        length: Size along the dynamic axis that the shape plan buckets.
+        seconds: Duration of the sound, None for other tasks.
+        answer: The prediction where the input alone decides it (silence has no words), so that no network is asked.
+    """
+
+    inputs: Mapping[str, Array]
+    length: int
+    seconds: float | None = None
+    answer: Prediction | None = None

@@ -1,0 +1,1 @@
+"""One file a family: a frozen recipe that names its parts."""

@@ -1,0 +1,59 @@
+"""The model families by name."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from inferry.checkpoints.download import fetch
+from inferry.core.errors import UsageError
+from inferry.core.protocols import Preset, Recipe
+
+RECIPES: dict[str, str] = {
+    "data2vec-audio": "inferry.models.data2vec_audio",
+    "deepspeech2": "inferry.models.deepspeech2",
+    "wav2vec2": "inferry.models.wav2vec2",
+}
+"""Built in: the module whose ``RECIPE`` it is. Others join through the entry point group ``inferry.recipes``."""
+
+
+def family_names() -> list[str]:
+    """All names that `get_recipe` knows."""
+    return sorted({*RECIPES, *(point.name for point in entry_points(group="inferry.recipes"))})
+
+
+def get_recipe(family: str) -> Recipe:
+    """The recipe of that family.
+
+    Raises:
+        UsageError: There is none; those available are listed.
+    """
+    if family in RECIPES:
+        recipe: Recipe = import_module(RECIPES[family]).RECIPE
+        return recipe
+    for point in entry_points(group="inferry.recipes"):
+        if point.name == family:
+            found: Recipe = point.load()
+            return found
+    raise UsageError(f"unknown family {family!r}; available: {', '.join(family_names())}")
+
+
+def locate_checkpoint(recipe: Recipe, checkpoint: str | Path) -> Path:
+    """The checkpoint's path; the name of a preset is fetched once.
+
+    Raises:
+        UsageError: Neither a path that exists nor the name of a preset.
+        DownloadError: The preset cannot be fetched.
+    """
+    path = Path(checkpoint).expanduser()
+    if path.exists():
+        return path
+    preset = find_preset(recipe, str(checkpoint))
+    if preset is not None:
+        return fetch(preset, recipe.family)
+    names = ", ".join(preset.name for preset in recipe.presets) or "none"
+    raise UsageError(f"no checkpoint at {checkpoint}; names that {recipe.family} can fetch: {names}")
+
+
+def find_preset(recipe: Recipe, name: str) -> Preset | None:
+    """The preset of that name, None if the family has none."""
+    return next((preset for preset in recipe.presets if preset.name == name), None)

@@ -1,0 +1,1 @@
+"""One function an arrow of the flow; the only place that joins the parts."""

@@ -1,0 +1,57 @@
+"""What this machine can run, and the line that installs what it cannot."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from inferry.backends.registry import backend_names, get_backend
+from inferry.core.machine import package_version, signature
+
+_REFERENCE = "pip install torch==2.13.0 && pip install 'inferry[reference]'"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: Of the part.
+        ok: Whether it can be used.
+        detail: Version, or what to do.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def doctor() -> list[Finding]:
+    """All findings; nothing is imported that need not be."""
+    findings = [Finding(name, ok=True, detail=value) for name, value in signature().items()]
+    for name in backend_names():
+        missing = get_backend(name).missing()
+        findings.append(Finding(f"backend {name}", missing is None, missing or "ready (cpu, fp32)"))
+    findings += [_audio_formats(), _reference()]
+    return findings
+
+
+def _audio_formats() -> Finding:
+    import soundfile
+
+    wanted = ("WAV", "FLAC", "OGG", "MP3", "NIST")
+    lacking = [name for name in wanted if name not in soundfile.available_formats()]
+    detail = f"libsndfile {soundfile.__libsndfile_version__}: {', '.join(wanted)}"
+    if lacking:
+        detail = f"libsndfile lacks {', '.join(lacking)}: pip install --upgrade soundfile"
+    return Finding("audio formats", not lacking, detail)
+
+
+def _reference() -> Finding:
+    if find_spec("torchaudio") is not None:
+        return Finding("reference", ok=False, detail="torchaudio breaks transformers: pip uninstall torchaudio")
+    versions = {name: package_version(name) for name in ("torch", "transformers")}
+    lacking = [name for name, version in versions.items() if version is None]
+    if lacking:
+        return Finding(
+            "reference", ok=False, detail=f"{', '.join(lacking)} missing, the first hop is not compared: {_REFERENCE}"
+        )
+    return Finding("reference", ok=True, detail=", ".join(f"{name} {version}" for name, version in versions.items()))

@@ -1,0 +1,277 @@
+"""The moving parts of inference: processing runs ahead of the network, decoding behind it, both bounded."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from inferry.core.errors import BackendError, SampleError
+from inferry.core.runs import Journal
+from inferry.core.samples import AudioFile, Features, Prediction, Rejected, Sample
+from inferry.core.specs import Array
+from inferry.pipeline.execution import require_finite
+from inferry.pipeline.model import Model
+
+_DECODING_BATCHES = 4
+"""Batches that may wait for the decoder before the network waits for it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that run together.
+
+    Attributes:
+        indices: Places in the data set.
+        pad_to: Length of the bucket, None to pad to the longest sample.
+    """
+
+    indices: tuple[int, ...]
+    pad_to: int | None = None
+
+
+@dataclass
+class Tally:
+    """What a run has done so far. Stages are busy seconds and overlap; they do not add up to the wall time."""
+
+    total: int = 0
+    done: int = 0
+    quarantined: int = 0
+    settled_alone: int = 0
+    batches: int = 0
+    audio_seconds: float = 0.0
+    total_units: int = 0
+    valid_units: int = 0
+    padded_units: int = 0
+    stages: dict[str, float] = field(default_factory=lambda: {"process": 0.0, "infer": 0.0, "decode": 0.0})
+    started: float = field(default_factory=perf_counter)
+
+    @property
+    def elapsed(self) -> float:
+        """Wall seconds since the start."""
+        return perf_counter() - self.started
+
+    @property
+    def padding_waste(self) -> float:
+        """Fraction of what the network computed that was padding."""
+        return 1.0 - self.valid_units / self.padded_units if self.padded_units else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The measured part of timings.json, for this session of the run."""
+        wall = self.elapsed
+        return {
+            "wall_seconds": wall,
+            "samples": self.done,
+            "quarantined": self.quarantined,
+            "batches": self.batches,
+            "settled_alone": self.settled_alone,
+            "audio_seconds": self.audio_seconds,
+            "audio_seconds_per_second": self.audio_seconds / wall if wall else 0.0,
+            "padding_waste": self.padding_waste,
+            "stage_seconds": dict(self.stages),
+        }
+
+
+@dataclass(frozen=True)
+class _Processed:
+    index: int
+    features: Features | None
+    problem: SampleError | None
+    seconds: float
+
+
+class Engine:
+    """Runs batches through a model and writes each answer to the journal.
+
+    Args:
+        model: An opened bundle.
+        items: The data set; batches name its indices.
+        journal: Takes the answers. Written by the decoding thread only, while `run` is active.
+        workers: Threads that read and process.
+        tally: Is kept up to date.
+        progress: Called after each batch, in the calling thread.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        items: Sequence[Sample | Rejected],
+        journal: Journal,
+        *,
+        workers: int,
+        tally: Tally,
+        progress: Callable[[Tally], None] | None = None,
+    ) -> None:
+        self._model = model
+        self._items = items
+        self._journal = journal
+        self._workers = workers
+        self._tally = tally
+        self._progress = progress
+        self._decoding: deque[Future[list[_Processed]]] = deque()
+
+    def run(self, batches: Iterable[Batch]) -> None:
+        """Answer or quarantine every sample of the batches.
+
+        On an interruption nothing is lost but the batches in flight; the journal stays whole.
+        """
+        readers = ThreadPoolExecutor(self._workers, "process")
+        decoder = ThreadPoolExecutor(1, "decode")
+        try:
+            for batch, processed in self._processed_ahead(readers, batches):
+                self._submit(decoder, batch, processed)
+                self._settle(decoder, keep=_DECODING_BATCHES)
+                if self._progress is not None:
+                    self._progress(self._tally)
+            self._settle(decoder, keep=0)
+        finally:
+            readers.shutdown(cancel_futures=True)
+            decoder.shutdown()
+        if self._progress is not None:
+            self._progress(self._tally)
+
+    def _processed_ahead(
+        self, readers: ThreadPoolExecutor, batches: Iterable[Batch]
+    ) -> Iterable[tuple[Batch, list[_Processed]]]:
+        """Batches with their features, in order; at most a few samples more than the workers hold are in memory."""
+        waiting: deque[tuple[Batch, list[Future[_Processed]]]] = deque()
+        ahead = 0
+        for batch in batches:
+            waiting.append((batch, [readers.submit(self._process, index) for index in batch.indices]))
+            ahead += len(batch.indices)
+            while len(waiting) > 1 and ahead > 2 * self._workers + len(waiting[0][0].indices):
+                first, futures = waiting.popleft()
+                ahead -= len(futures)
+                yield first, [future.result() for future in futures]
+        while waiting:
+            first, futures = waiting.popleft()
+            yield first, [future.result() for future in futures]
+
+    def _process(self, index: int) -> _Processed:
+        start = perf_counter()
+        sample = self._items[index]
+        assert isinstance(sample, Sample), "batches hold samples only"
+        features, problem = None, None
+        try:
+            features = self._model.processor.process(sample.source)
+        except SampleError as error:
+            problem = error
+        except Exception as error:  # noqa: BLE001 -- one sample must not end a run of a million; it is not silent
+            problem = SampleError("process", f"unexpected {type(error).__name__}: {error} (please report this)")
+        return _Processed(index, features, problem, perf_counter() - start)
+
+    def _submit(self, decoder: ThreadPoolExecutor, batch: Batch, processed: Sequence[_Processed]) -> None:
+        """Run what needs the network and hand everything to the decoding thread."""
+        self._tally.stages["process"] += sum(one.seconds for one in processed)
+        rows = [one for one in processed if one.features is not None and one.features.answer is None]
+        others = [one for one in processed if one.features is None or one.features.answer is not None]
+        outputs, failed = self._outputs(rows, batch.pad_to)
+        # With one row the length is its own, unless it was padded up to a bucket.
+        alone = len(rows) == 1 and batch.pad_to in {None, _length(rows[0])}
+        self._decoding.append(decoder.submit(self._decode, [*others, *failed], rows, outputs, alone=alone))
+
+    def _outputs(self, rows: list[_Processed], pad_to: int | None) -> tuple[list[dict[str, Array]], list[_Processed]]:
+        """Outputs of a batch; a batch that fails is tried one by one, so that one sample cannot spoil the others.
+
+        `rows` loses those that fail even alone.
+        """
+        if not rows:
+            return [], []
+        features = [one.features for one in rows if one.features is not None]
+        start = perf_counter()
+        try:
+            outputs = self._model.run_batch(features, pad_to)
+        except BackendError as error:
+            if len(rows) == 1:
+                failure = _Processed(rows[0].index, None, SampleError("infer", str(error)), 0.0)
+                rows.clear()
+                return [], [failure]
+            return self._one_by_one(rows)
+        self._tally.stages["infer"] += perf_counter() - start
+        self._count(features, pad_to)
+        return outputs, []
+
+    def _one_by_one(self, rows: list[_Processed]) -> tuple[list[dict[str, Array]], list[_Processed]]:
+        good, outputs, failed = [], [], []
+        for one in rows:
+            single = [one]
+            output, failure = self._outputs(single, None)
+            outputs += output
+            failed += failure
+            good += single
+        rows[:] = good
+        return outputs, failed
+
+    def _count(self, features: Sequence[Features], pad_to: int | None) -> None:
+        longest = max([pad_to or 0, *(one.length for one in features)])
+        self._tally.batches += 1
+        self._tally.valid_units += sum(one.length for one in features)
+        self._tally.padded_units += longest * len(features)
+
+    def _decode(
+        self,
+        others: Sequence[_Processed],
+        rows: Sequence[_Processed],
+        outputs: Sequence[dict[str, Array]],
+        *,
+        alone: bool,
+    ) -> list[_Processed]:
+        """Write answers; return those samples whose answer only a run alone can settle."""
+        start = perf_counter()
+        unsettled = []
+        for one in others:
+            if one.problem is not None:
+                self._quarantine(one.index, one.problem)
+            elif one.features is not None and one.features.answer is not None:
+                self._answer(one.index, one.features, one.features.answer)
+        for one, output in zip(rows, outputs, strict=True):
+            assert one.features is not None, "rows have features"
+            try:
+                require_finite(output)
+                if not alone and not self._model.is_settled(output):
+                    unsettled.append(one)
+                    continue
+                answer = self._model.decoder.decode(output)
+            except SampleError as error:
+                self._quarantine(one.index, error)
+                continue
+            self._answer(one.index, one.features, answer)
+        self._tally.stages["decode"] += perf_counter() - start
+        return unsettled
+
+    def _settle(self, decoder: ThreadPoolExecutor, keep: int) -> None:
+        """Wait until at most `keep` batches are being decoded; run again alone what they could not settle."""
+        while len(self._decoding) > keep:
+            for one in self._decoding.popleft().result():
+                self._tally.settled_alone += 1
+                rows = [one]
+                outputs, failed = self._outputs(rows, None)
+                self._decoding.append(decoder.submit(self._decode, failed, rows, outputs, alone=True))
+
+    def _answer(self, index: int, features: Features, answer: Prediction) -> None:
+        sample = self._items[index]
+        assert isinstance(sample, Sample), "only samples are answered"
+        seconds = None if features.seconds is None else round(features.seconds, 6)
+        row = {"id": sample.id, **answer.to_json(), "seconds": seconds, "reference": sample.reference}
+        self._journal.add(index, row)
+        self._tally.done += 1
+        self._tally.audio_seconds += features.seconds or 0.0
+
+    def _quarantine(self, index: int, error: SampleError) -> None:
+        self._journal.add(index, rejected(self._items[index], error).to_json(), error=True)
+        self._tally.done += 1
+        self._tally.quarantined += 1
+
+
+def _length(one: _Processed) -> int:
+    assert one.features is not None, "rows have features"
+    return one.features.length
+
+
+def rejected(item: Sample | Rejected, error: SampleError) -> Rejected:
+    """The quarantine line of a sample."""
+    path = ""
+    if isinstance(item, Sample) and isinstance(item.source, AudioFile):
+        path = str(item.source.path)
+    return Rejected(item.id, path, error.stage, error.reason)

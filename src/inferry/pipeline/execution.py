@@ -1,0 +1,81 @@
+"""Features to batches and batches back to samples; the same for every family."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from inferry.core.errors import SampleError
+from inferry.core.samples import Features
+from inferry.core.specs import Array, TensorSpec
+
+
+def planned_axis(inputs: Sequence[TensorSpec]) -> str | None:
+    """The symbolic dimension that a shape plan buckets: the first dynamic one of the inputs."""
+    for spec in inputs:
+        for axis in spec.dynamic_axes:
+            return str(spec.dims[axis])
+    return None
+
+
+def collate(features: Sequence[Features], inputs: Sequence[TensorSpec], pad_to: int | None = None) -> dict[str, Array]:
+    """One batch of the graph's inputs, zero padded to the longest sample.
+
+    Args:
+        features: One sample a row.
+        inputs: Of the graph.
+        pad_to: Least size along the planned axis.
+
+    Returns:
+        Arrays with the batch dimension first, in the graph's dtypes.
+    """
+    axis_name = planned_axis(inputs)
+    batch = {}
+    for spec in inputs:
+        rows = [f.inputs[spec.name] for f in features]
+        shape = []
+        for axis, dim in enumerate(spec.dims[1:]):
+            size = max(row.shape[axis] for row in rows)
+            if pad_to is not None and dim == axis_name:
+                size = max(size, pad_to)
+            shape.append(size)
+        if len(rows) == 1 and list(rows[0].shape) == shape:
+            batch[spec.name] = np.ascontiguousarray(rows[0][None], dtype=spec.dtype)
+            continue
+        array: Array = np.zeros((len(rows), *shape), dtype=spec.dtype)
+        for index, row in enumerate(rows):
+            # [index, ...] is a view even for a scalar row, which array[index] is not.
+            array[index, ...][tuple(slice(size) for size in row.shape)] = row
+        batch[spec.name] = array
+    return batch
+
+
+def separate(outputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> list[dict[str, Array]]:
+    """One dictionary a row, each output cut to its row's true length.
+
+    Args:
+        outputs: Of one batch.
+        specs: Of the graph's outputs; `TensorSpec.length` names the output with the true lengths.
+    """
+    rows = len(outputs[specs[0].name])
+    return [{spec.name: _row(outputs, spec, index) for spec in specs} for index in range(rows)]
+
+
+def _row(outputs: Mapping[str, Array], spec: TensorSpec, index: int) -> Array:
+    value: Array = outputs[spec.name][index]
+    if spec.length is None:
+        return value
+    (axis,) = spec.dynamic_axes
+    cut = [slice(None)] * value.ndim
+    cut[axis - 1] = slice(int(outputs[spec.length][index]))
+    return value[tuple(cut)]
+
+
+def require_finite(outputs: Mapping[str, Array]) -> None:
+    """Refuse NaN and infinities within the true length.
+
+    Raises:
+        SampleError: Some output is not finite.
+    """
+    for name, value in outputs.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise SampleError("infer", f"the network's output {name} is not finite")

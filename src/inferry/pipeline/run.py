@@ -1,0 +1,90 @@
+"""Checkpoint and data set to scored run: export, plan, infer, evaluate; cached and resumable."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferry.core.bundle import Bundle, open_bundle
+from inferry.core.errors import BundleError, RunError, UsageError
+from inferry.core.machine import package_version
+from inferry.core.runs import Run
+from inferry.models.registry import get_recipe, locate_checkpoint
+from inferry.pipeline.engine import Tally
+from inferry.pipeline.evaluate import Evaluation, evaluate
+from inferry.pipeline.export import Export, export_with_report
+from inferry.pipeline.infer import Options, infer, require_predictions
+
+BUNDLE = "bundle"
+"""Name of the bundle's folder inside a run that exported it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `run` did.
+
+    Attributes:
+        run: The finished run.
+        bundle: Inside the run's folder.
+        export: Its export, None if the bundle was there already.
+        evaluation: None if no sample has a reference; then `unscored` says so.
+        unscored: Why there is no evaluation; empty otherwise.
+    """
+
+    run: Run
+    bundle: Bundle
+    export: Export | None
+    evaluation: Evaluation | None
+    unscored: str = ""
+
+
+def run(
+    family: str,
+    checkpoint: str | Path,
+    data: str | Path,
+    output: str | Path,
+    options: Options | None = None,
+    *,
+    reference: bool = True,
+    progress: Callable[[Tally], None] | None = None,
+    exported: Callable[[Export | None, Bundle], None] | None = None,
+) -> Outcome:
+    """The whole way, taken up where an earlier call stopped.
+
+    Args:
+        family: Of the checkpoint.
+        checkpoint: Path or preset name.
+        data: The data set.
+        output: The run's folder; the bundle goes into ``bundle/`` inside it.
+        options: See `inferry.pipeline.infer.Options`.
+        reference: As for `export`.
+        progress: As for `infer`.
+        exported: Called when the bundle is there.
+    """
+    target = Path(output) / BUNDLE
+    export = None
+    bundle = _cached(family, checkpoint, target)
+    if bundle is None:
+        export = export_with_report(family, checkpoint, target, reference=reference)
+        bundle = export.bundle
+    if exported is not None:
+        exported(export, bundle)
+    finished = infer(target, data, output, options, progress)
+    require_predictions(finished)
+    try:
+        return Outcome(finished, bundle, export, evaluate(output))
+    except RunError as error:
+        return Outcome(finished, bundle, export, None, str(error))
+
+
+def _cached(family: str, checkpoint: str | Path, target: Path) -> Bundle | None:
+    """The bundle of an earlier call, if this version wrote it from the same weights."""
+    try:
+        bundle = open_bundle(target)
+    except (UsageError, BundleError):
+        return None
+    recipe = get_recipe(family)
+    written = bundle.manifest
+    if written.family != family or written.tools.get("inferry") != package_version("inferry"):
+        return None
+    trained = recipe.read(locate_checkpoint(recipe, checkpoint))
+    return bundle if written.checkpoint["sha256"] == trained.sha256 else None

@@ -1,0 +1,49 @@
+"""Fixtures that several test folders need."""
+
+import os
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with golden data, real audio and small trained checkpoints; tests that need it skip without it."""
+    folder = Path(os.environ.get("INFERRY_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no golden data: {folder} does not exist (set INFERRY_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """`tests/support/speech.py`: tiny checkpoints, bundles and data sets."""
+    spec = spec_from_file_location("tests_support_speech", REPOSITORY / "tests" / "support" / "speech.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_bundles(tiny, tmp_path_factory):
+    """A bundle of each family with tiny random weights, by family. Read only."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return {family: tiny.write_bundle(family, folder) for family in tiny.FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_bundles):
+    """The wav2vec2 one of `tiny_bundles`."""
+    return tiny_bundles["wav2vec2"]
