@@ -19,7 +19,9 @@ GIGABYTES = 3.0
 def main() -> int:
     """Measure and compare with the limits."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, help="folder for the checkpoints, to be used again; default: a temporary one")
+    parser.add_argument(
+        "--work", type=Path, help="folder for the checkpoints, to be used again; default: a temporary one"
+    )
     parser.add_argument("--name", choices=list(WRITERS), default="wav2vec2", help="the checkpoint; default: wav2vec2")
     parser.add_argument("--rounds", type=int, default=3, help="exports of each kind, in turn; default: 3")
     arguments = parser.parse_args()

@@ -99,10 +99,10 @@ def random_tensors(shapes: Shapes) -> dict[str, np.ndarray[Any, np.dtype[np.floa
 def _tensor(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
     noise = random.standard_normal(shape, dtype=np.float32)
     if name.endswith(("running_var", "weight_g")):
-        return 1 + 0.1 * np.abs(noise)
+        return np.float32(1) + np.float32(0.1) * np.abs(noise)
     if len(shape) == 1:
         # One-dimensional weights belong to norms.
-        return 0.05 * noise + np.float32(name.endswith("weight"))
+        return np.float32(0.05) * noise + np.float32(name.endswith("weight"))
     gain = 2 if len(shape) > 2 else 1
     return noise * np.float32(math.sqrt(gain / math.prod(shape[1:])))
 

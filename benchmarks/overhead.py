@@ -1,8 +1,8 @@
 """What Inferry costs on top of the runtime: ``infer`` on real utterances against a bare ONNX Runtime loop.
 
-Both sides run the same graph of wav2vec2-base's size on the same utterances, in turn, several rounds. The bare loop gets
-tensors that are ready in memory and runs them one at a time with ONNX Runtime's own defaults and the same number of
-threads. Inferry reads, resamples, normalises, runs, decodes, journals and publishes. Both sides open their session
+Both sides run the same graph of wav2vec2-base's size on the same utterances, in turn, several rounds. The bare loop
+gets tensors that are ready in memory and runs them one at a time with ONNX Runtime's own defaults and the same number
+of threads. Inferry reads, resamples, normalises, runs, decodes, journals and publishes. Both sides open their session
 within the time that counts; ``without opening`` takes the time that the bare side measured for it off both.
 """
 
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import onnxruntime as ort
 from full_size import WRITERS, checkpoint_folder
@@ -43,12 +43,16 @@ class Seconds:
         opening: Of the bare session's opening alone.
         bare: Of the bare loop, opening included.
         pipeline: Of `inferry.pipeline.infer.infer`, opening included.
+        bare_cpu: Processor time of the bare loop, all threads.
+        pipeline_cpu: Likewise of `infer`. Other programs on the machine disturb it less than the wall time.
         command: Of a process that runs ``inferry infer``, interpreter and imports included.
     """
 
     opening: list[float]
     bare: list[float]
     pipeline: list[float]
+    bare_cpu: list[float]
+    pipeline_cpu: list[float]
     command: list[float]
 
     def with_opening(self) -> Range:
@@ -58,6 +62,10 @@ class Seconds:
     def without_opening(self) -> Range:
         """Pipeline over bare loop, the bare session's opening taken off both."""
         return ratios(_less(self.pipeline, self.opening), _less(self.bare, self.opening))
+
+    def of_processor(self) -> Range:
+        """Processor time of the pipeline over that of the bare loop."""
+        return ratios(self.pipeline_cpu, self.bare_cpu)
 
     def of_command(self) -> Range:
         """The command line over the bare loop."""
@@ -78,7 +86,7 @@ def main() -> int:
         batches, audio = _ready_tensors(bundle, arguments.data, arguments.utterances)
         print(f"{len(batches)} utterances, {audio:.1f} s of sound, {threads} threads, {arguments.rounds} rounds")
         options = Options(threads=threads, limit=arguments.utterances)
-        seconds = Seconds([], [], [], [])
+        seconds = Seconds([], [], [], [], [], [])
         for count in range(arguments.rounds + 1):
             _measure(
                 seconds,
@@ -87,7 +95,7 @@ def main() -> int:
             )
             if not count:
                 # The first round fills caches and counts for nobody.
-                seconds = Seconds([], [], [], [])
+                seconds = Seconds([], [], [], [], [], [])
         for _ in range(arguments.rounds if arguments.command else 0):
             seconds.command.append(_command(bundle, arguments.data, arguments.utterances, threads))
     return _report(seconds)
@@ -126,17 +134,18 @@ def _ready_tensors(bundle: Bundle, data: Path, count: int) -> tuple[list[dict[st
     return batches, sum(one.seconds or 0.0 for one in features)
 
 
-def _measure(
-    seconds: Seconds, bare_loop: Callable[[], tuple[float, float]], run: Callable[[Path], object]
-) -> None:
+def _measure(seconds: Seconds, bare_loop: Callable[[], tuple[float, float]], run: Callable[[Path], object]) -> None:
     """One round: the bare loop, then Inferry."""
+    used = process_time()
     opening, bare = bare_loop()
+    seconds.bare_cpu.append(process_time() - used)
     seconds.opening.append(opening)
     seconds.bare.append(bare)
     with tempfile.TemporaryDirectory(prefix="inferry-benchmark-") as folder:
-        start = perf_counter()
+        start, used = perf_counter(), process_time()
         run(Path(folder) / "run")
         seconds.pipeline.append(perf_counter() - start)
+        seconds.pipeline_cpu.append(process_time() - used)
     print(f"bare {bare:.3f} s (opening {opening:.3f} s), inferry {seconds.pipeline[-1]:.3f} s", flush=True)
 
 
@@ -164,6 +173,7 @@ def _report(seconds: Seconds) -> int:
     ratio = seconds.with_opening()
     print(f"inferry / bare loop, both with opening: {ratio}, {verdict(kept=ratio.median <= LIMIT, limit=f'{LIMIT:g}')}")
     print(f"inferry / bare loop, both without opening: {seconds.without_opening()}")
+    print(f"inferry / bare loop, processor time: {seconds.of_processor()}")
     if seconds.command:
         print(f"command line, interpreter and imports included: {Range.of(seconds.command)} s")
         print(f"command line / bare loop with opening: {seconds.of_command()}")

@@ -15,7 +15,7 @@ from torch import nn
 def collapse(labels: Sequence[int], symbols: Sequence[str]) -> str:
     """Greedy CTC decoding: repeats are merged, then blanks (label 0) dropped."""
     kept = [label for index, label in enumerate(labels) if label and (index == 0 or label != labels[index - 1])]
-    return "".join(symbols[label] for label in kept).replace("|", " ").strip()
+    return "".join(symbols[label] for label in kept)
 
 
 def error_rates(pairs: Sequence[tuple[str, str]]) -> tuple[float, float]:
@@ -78,7 +78,7 @@ class Learner:
     def transcribe(self, samples: np.ndarray) -> str:
         """Greedy transcript of one clip, alone and unpadded."""
         labels = self.logits(self.features(samples)[None])[0].argmax(-1).tolist()
-        return collapse(labels, self.symbols).replace(self.space, " ")
+        return collapse(labels, self.symbols).replace(self.space, " ").strip()
 
     def evaluate(self, clips: Sequence[Clip]) -> list[tuple[str, str]]:
         """Pairs of transcript and answer for every clip."""
@@ -98,6 +98,7 @@ class Schedule:
         batch_seconds: Speech in a batch.
         short_steps: Steps at the start that see short clips only.
         flat_steps: Steps at the start with `Learner.flat_start_loss` instead of CTC.
+        stop: Step after which training ends, if before the learning rate is zero.
     """
 
     steps: int
@@ -105,6 +106,12 @@ class Schedule:
     batch_seconds: float
     short_steps: int
     flat_steps: int = 0
+    stop: int | None = None
+
+    @property
+    def last(self) -> int:
+        """Number of steps that are taken."""
+        return self.stop or self.steps
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up over 100 steps, then constant, then linear to zero over the second half."""
@@ -115,8 +122,8 @@ def stream(clips: Sequence[Clip], schedule: Schedule, rng: np.random.Generator) 
     """Batches for every step: short clips first, then all, epoch after epoch."""
     short = [clip for clip in clips if len(clip.samples) < 1.2 * SAMPLE_RATE]
     count = 0
-    while count < schedule.steps:
-        end = schedule.short_steps if count < schedule.short_steps else schedule.steps
+    while count < schedule.last:
+        end = schedule.short_steps if count < schedule.short_steps else schedule.last
         epoch = batches(short if count < schedule.short_steps else clips, schedule.batch_seconds, rng)
         chosen = epoch[: end - count]
         count += len(chosen)
@@ -156,7 +163,7 @@ def train(
         if step % 25 == 0:
             print(f"step {step} loss {total / 25:.3f} after {time.monotonic() - start:.0f} s", flush=True)
             total = 0.0
-        if step % 200 == 0 or step == schedule.steps:
+        if step % 200 == 0 or step == schedule.last:
             words, characters = error_rates(learner.evaluate(held_out))
             print(f"step {step} WER {words:.3f} CER {characters:.3f}", flush=True)
             checkpoint()

@@ -64,7 +64,7 @@ def test_all_an4_utterances_read_as_the_original_reads_them(name, bundle_of, sha
     assert set(differing) <= set(near), f"{differing}; near ties: {near}"
     if not differing:
         wer = evaluate(tmp_path / "batch7").score.wer
-        assert (wer.edits, wer.length) == (expected["word_edits"], expected["words"])
+        assert (wer.edits, wer.reference_units) == (expected["word_edits"], expected["words"])
         assert wer.rate == pytest.approx(expected["WER"], abs=1e-3)
 
 

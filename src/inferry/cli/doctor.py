@@ -24,6 +24,3 @@ def command(as_json: Json = False) -> None:
         console.out.print(console.table("", "part", "detail", rows=rows))
     if not any(finding.ok for finding in findings if finding.name.startswith("backend ")):
         raise typer.Exit(console.EXIT_FAILED)
-
-
-command.__name__ = "doctor"

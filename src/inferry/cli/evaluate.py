@@ -27,9 +27,6 @@ def command(run: RunArgument, normalisation: Normalisation = "none", as_json: Js
         show_evaluation(evaluation)
 
 
-command.__name__ = "evaluate"
-
-
 def show_evaluation(evaluation: Evaluation) -> None:
     """Rates with their intervals and counts, what they cover, and their signature."""
     score = evaluation.score

@@ -39,9 +39,6 @@ def command(
         show_export(made)
 
 
-command.__name__ = "export"
-
-
 def show_export(made: Export) -> None:
     """The bundle, the reader's notes, and the hops."""
     bundle = made.bundle

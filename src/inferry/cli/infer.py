@@ -56,9 +56,6 @@ def command(
     exit_if_quarantined(run, strict=strict)
 
 
-command.__name__ = "infer"
-
-
 def show_run(run: Run) -> None:
     """Counts and the first quarantine lines."""
     info = run.info

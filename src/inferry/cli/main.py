@@ -16,7 +16,8 @@ app = typer.Typer(
 )
 
 for module in (models, doctor, export, plan, infer, evaluate, run, predict, verify):
-    app.command(epilog=f"Example: {module.EXAMPLE}")(module.command)
+    # The verb is the file's name.
+    app.command(module.__name__.rpartition(".")[2], epilog=f"Example: {module.EXAMPLE}")(module.command)
 
 
 def _print_version(wanted: bool) -> None:

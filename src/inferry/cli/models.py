@@ -30,6 +30,3 @@ def command(as_json: Json = False) -> None:
         console.out.print(f"[bold]{recipe.family}[/]  {recipe.task}: {recipe.summary}")
         for preset in recipe.presets:
             console.out.print(f"  {preset.name}\n    {preset.accuracy}\n    {preset.source}")
-
-
-command.__name__ = "models"

@@ -48,9 +48,6 @@ def command(
         console.out.print(f"written: {output}")
 
 
-command.__name__ = "plan"
-
-
 def _show(planned: Planned) -> None:
     plan = planned.plan
     most = max(bin_.count for bin_ in planned.histogram.bins(_BINS))

@@ -40,6 +40,3 @@ def command(
         console.print_json(rows)
     if any("error" in row for row in rows):
         raise typer.Exit(console.EXIT_FAILED)
-
-
-command.__name__ = "predict"

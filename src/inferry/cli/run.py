@@ -81,6 +81,3 @@ def command(
         else:
             console.out.print(f"[bold yellow]not scored:[/] {console.escape(outcome.unscored)}")
     exit_if_quarantined(outcome.run, strict=strict)
-
-
-command.__name__ = "run"

@@ -24,6 +24,3 @@ def command(bundle: BundleArgument, as_json: Json = False) -> None:
         console.out.print(f"{found.path}: {found.files} files, {found.bytes / 1e6:.1f} MB: {verdict}")
     if found.problems:
         raise typer.Exit(console.EXIT_FAILED)
-
-
-command.__name__ = "verify"

@@ -83,7 +83,10 @@ class Reference(Protocol):
     """The original network in torch."""
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs of one sample alone and unpadded; inputs and outputs as in the graph, without the batch dimension."""
+        """Outputs of one sample alone and unpadded; inputs and outputs as in the graph, without the batch dimension.
+
+        Computed in float64 where the network allows it, so that the truth's own rounding takes nothing of a tolerance.
+        """
 
     def signature(self) -> dict[str, str]:
         """What computed it: package names and versions."""

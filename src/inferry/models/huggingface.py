@@ -14,6 +14,7 @@ def speech_preset(repo: str, accuracy: str) -> Preset:
         "config.json": True,
         "vocab.json": True,
         "preprocessor_config.json": True,
+        "tokenizer_config.json": False,
         # Whichever of the two the repository holds; the reader says so if neither came.
         "model.safetensors": False,
         "pytorch_model.bin": False,

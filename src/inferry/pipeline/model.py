@@ -14,6 +14,8 @@ from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.models.registry import get_recipe
 from inferry.pipeline.execution import collate, require_finite, separate
+from inferry.planning.make import read_plan
+from inferry.planning.plan import ShapePlan
 
 SampleLike = Source | str | Path
 """A path stands for the file it names."""
@@ -26,16 +28,19 @@ class Model:
         bundle: The bundle.
         backend: Its name.
         options: Precision and threads.
+        plan: `infer` and `predict` pad to its buckets, as on a backend that compiles them; None to pad no more than a
+            batch needs.
 
     Raises:
         UsageError: Unknown family or backend.
         BackendError: The backend is not installed or cannot open the bundle so.
     """
 
-    def __init__(self, bundle: Bundle, backend: str, options: SessionOptions) -> None:
+    def __init__(self, bundle: Bundle, backend: str, options: SessionOptions, plan: ShapePlan | None = None) -> None:
         recipe = get_recipe(bundle.manifest.family)
         config, files = bundle.read_json(PROCESSOR), bundle.text_files()
         self.bundle = bundle
+        self._plan = plan
         self.processor = recipe.processor(config, files)
         self.decoder = recipe.decoder(config, files)
         runtime = get_backend(backend)
@@ -94,8 +99,13 @@ class Model:
         results: list[dict[str, Array]] = []
         for start in range(0, len(samples), size):
             features = [self.processor.process(as_source(s)) for s in samples[start : start + size]]
-            results += self.run_batch(features, pad_to)
+            results += self.run_batch(features, pad_to or self._bucket(features))
         return results
+
+    def _bucket(self, features: Sequence[Features]) -> int | None:
+        """Length of the plan's bucket for a batch; None without a plan, or where no bucket is long enough."""
+        bucket = None if self._plan is None else self._plan.bucket_for(max(one.length for one in features))
+        return None if bucket is None else bucket.length
 
     def predict(self, samples: Sequence[SampleLike], batch_size: int | None = None) -> list[Prediction]:
         """Decoded answers, the same for every batch size.
@@ -111,8 +121,10 @@ class Model:
         results: list[Prediction] = []
         for start in range(0, len(samples), size):
             features = [self.processor.process(as_source(s)) for s in samples[start : start + size]]
-            outputs = self.run_batch(features)
-            results += [self._answer(f, o, alone=len(features) == 1) for f, o in zip(features, outputs, strict=True)]
+            bucket = self._bucket(features)
+            outputs = self.run_batch(features, bucket)
+            alone = len(features) == 1 and bucket in {None, features[0].length}
+            results += [self._answer(f, o, alone=alone) for f, o in zip(features, outputs, strict=True)]
         return results
 
     def _answer(self, features: Features, outputs: Mapping[str, Array], *, alone: bool) -> Prediction:
@@ -144,7 +156,11 @@ def as_source(sample: SampleLike) -> Source:
 
 
 def load(
-    bundle: str | Path, backend: str = "onnxruntime", precision: str = "fp32", threads: int | None = None
+    bundle: str | Path,
+    backend: str = "onnxruntime",
+    precision: str = "fp32",
+    threads: int | None = None,
+    plan: str | Path | None = None,
 ) -> Model:
     """Open a bundle.
 
@@ -153,5 +169,7 @@ def load(
         backend: Name of a backend.
         precision: ``fp32``.
         threads: Intra-operator threads, None for as many as the process may use.
+        plan: A plan file (of ``inferry plan --output``) whose buckets batches are padded to.
     """
-    return Model(open_bundle(bundle), backend, SessionOptions(precision, threads))
+    shapes = None if plan is None else read_plan(Path(plan))
+    return Model(open_bundle(bundle), backend, SessionOptions(precision, threads), shapes)

@@ -68,7 +68,9 @@ def processor(config: Mapping[str, Any], files: Mapping[str, str]) -> Processor:
         if kind == "spectrogram":
             return SpeechProcessor(SpectrogramSettings.from_json(config["input"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"processor.json is broken ({type(error).__name__}: {error}): export the bundle again") from error
+        raise BundleError(
+            f"processor.json is broken ({type(error).__name__}: {error}): export the bundle again"
+        ) from error
     raise BundleError(f"processor.json asks for input {kind!r}; available: spectrogram, waveform")
 
 

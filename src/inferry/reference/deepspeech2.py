@@ -21,7 +21,9 @@ _CHANNELS: Final = 32
 
 
 def reference(checkpoint: Checkpoint) -> "DeepSpeech2Reference":
-    """The original network with the checkpoint's weights, on the processor, in float32.
+    """The original network with the checkpoint's weights, on the processor.
+
+    It computes in float64, so that its own rounding takes nothing of the tolerance: docs/decisions/0003.
 
     Raises:
         MissingDependencyError: torch is not installed.
@@ -45,7 +47,7 @@ class DeepSpeech2Reference:
     """
 
     def __init__(self, modules: "nn.ModuleDict", *, bidirectional: bool) -> None:
-        self._modules = modules.eval()
+        self._modules = modules.double().eval()
         self._bidirectional = bidirectional
 
     def infer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -56,12 +58,12 @@ class DeepSpeech2Reference:
                 cut off.
 
         Returns:
-            `logits` and `probs`, float32 (frames, labels), and `output_lengths`, int64 ().
+            `logits` and `probs`, float64 (frames, labels), and `output_lengths`, int64 ().
         """
         import torch
 
         length = int(inputs["input_lengths"])
-        spectrogram = np.ascontiguousarray(inputs["spectrogram"][..., :length], dtype=np.float32)
+        spectrogram = np.ascontiguousarray(inputs["spectrogram"][..., :length], dtype=np.float64)
         with torch.inference_mode():
             logits = self._forward(torch.from_numpy(spectrogram)[None])
             probs = logits.softmax(dim=-1)

@@ -21,7 +21,10 @@ _INFERENCE: Final = {"attn_implementation": "eager", "mask_time_prob": 0.0, "mas
 
 
 class HuggingFaceSpeech:
-    """A CTC model of transformers in evaluation mode; made by `reference`."""
+    """A CTC model of transformers in evaluation mode; made by `reference`.
+
+    It computes in float64, so that its own rounding takes nothing of the tolerance: docs/decisions/0003.
+    """
 
     def __init__(self, torch: Any, model: Any, signature: dict[str, str]) -> None:
         self._torch = torch
@@ -35,7 +38,7 @@ class HuggingFaceSpeech:
             inputs: ``input_values`` (samples) float32, normalised, and optionally ``input_lengths``, their true number.
 
         Returns:
-            ``logits`` (frames, vocabulary) float32 and ``output_lengths`` (), int64, the number of frames.
+            ``logits`` (frames, vocabulary) float64 and ``output_lengths`` (), int64, the number of frames.
 
         Raises:
             BackendError: torch refused, for example because the utterance is too short for one frame.
@@ -44,7 +47,7 @@ class HuggingFaceSpeech:
         samples = np.array(samples[: int(inputs.get("input_lengths", samples.size))])
         try:
             with self._torch.no_grad():
-                logits = self._model(self._torch.from_numpy(samples)[None]).logits[0].numpy()
+                logits = self._model(self._torch.from_numpy(samples)[None].double()).logits[0].numpy()
         except RuntimeError as error:
             raise BackendError(f"transformers refused an utterance of {samples.size} samples: {error}") from error
         return {"logits": logits, "output_lengths": np.array(len(logits), np.int64)}
@@ -55,7 +58,7 @@ class HuggingFaceSpeech:
 
 
 def reference(checkpoint: Checkpoint) -> Reference:
-    """The original network with the checkpoint's tensors, which are shared, not copied.
+    """The original network with the checkpoint's tensors.
 
     Raises:
         UsageError: No class of transformers is known for the checkpoint's family.
@@ -119,7 +122,7 @@ def _load(torch: Any, model_class: Any, config: Any, checkpoint: Checkpoint) -> 
         raise CheckpointError(
             checkpoint.path, problems, "check that weights and config.json belong together."
         ) from error
-    return model.eval()
+    return model.double().eval()
 
 
 @contextmanager

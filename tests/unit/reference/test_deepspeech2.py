@@ -41,8 +41,8 @@ def inputs(time, length=None):
 def test_outputs_have_the_graph_s_names_shapes_and_types(checkpoint):
     outputs = reference(checkpoint).infer(inputs(13))
     assert {name: (array.shape, array.dtype.name) for name, array in outputs.items()} == {
-        "logits": ((7, 3), "float32"),
-        "probs": ((7, 3), "float32"),
+        "logits": ((7, 3), "float64"),
+        "probs": ((7, 3), "float64"),
         "output_lengths": ((), "int64"),
     }
     assert outputs["output_lengths"] == 7

@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+
+from inferry.core.errors import BundleError, SampleError
+from inferry.core.samples import Audio, Transcription
+from inferry.processing.speech import decoder, probes, processor
+
+WAVEFORM = {"kind": "waveform", "sampling_rate": 16000, "normalize": True, "epsilon": 1e-7, "minimum_samples": 400}
+SPECTROGRAM = {"kind": "spectrogram", "sampling_rate": 16000, "window_size": 0.02, "window_stride": 0.01}
+SPECTROGRAM |= {"window": "hamming", "pad_mode": "reflect", "minimum_samples": 161}
+GREEDY = {"kind": "ctc-greedy", "style": "huggingface", "blank": 0, "word_delimiter": "|"}
+
+
+def noise(count, rate=16_000):
+    return Audio(np.random.default_rng(1).standard_normal(count).astype(np.float32) / 10, rate)
+
+
+@pytest.mark.parametrize(("config", "length"), [(WAVEFORM, 8000), (SPECTROGRAM, 51)])
+def test_the_measured_length_is_the_processed_one(config, length):
+    made = processor({"input": config}, {})
+    features = made.process(noise(8000))
+    assert made.measure(noise(8000)) == features.length == length
+    assert features.seconds == 0.5
+    assert features.answer is None
+    assert features.inputs["input_lengths"] == length
+
+
+@pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_other_rates_are_resampled(config, rate):
+    made = processor({"input": config}, {})
+    features = made.process(noise(rate, rate))
+    assert features.seconds == 1.0
+    assert made.measure(noise(rate, rate)) == features.length
+
+
+@pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
+def test_silence_is_answered_at_once(config):
+    features = processor({"input": config}, {}).process(Audio(np.zeros(4000, np.int16), 16_000))
+    assert features.answer == Transcription("", 0)
+
+
+@pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
+def test_too_short_is_refused_by_both(config):
+    made = processor({"input": config}, {})
+    for refuse in (made.measure, made.process):
+        with pytest.raises(SampleError):
+            refuse(noise(config["minimum_samples"] - 1))
+        refuse(noise(config["minimum_samples"]))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"input": {}}, {"input": {"kind": "waveform"}}, {"input": {"kind": "image"}}, {"input": 3}]
+    + [{"input": WAVEFORM | {"sampling_rate": "fast"}}, {"input": SPECTROGRAM | {"window": "kaiser"}}],
+)
+def test_a_broken_input_description_is_refused(config):
+    with pytest.raises(BundleError, match=r"processor\.json"):
+        processor(config, {})
+
+
+def test_the_decoder_reads_its_vocabulary():
+    made = decoder({"decode": GREEDY}, {"vocab.json": json.dumps(["_", "A", "|"])})
+    logits = np.eye(3, dtype=np.float32)[[1, 1, 0, 1, 2, 1, 2]]
+    assert made.decode({"logits": logits}).text == "AA A"
+    style = {**GREEDY, "style": "deepspeech"}
+    assert decoder({"decode": style}, {"vocab.json": '["_", "A", "|"]'}).decode({"logits": logits}).text == "AA A "
+
+
+@pytest.mark.parametrize(
+    ("config", "vocabulary"),
+    [({}, "[]"), ({"decode": GREEDY}, "{"), ({"decode": GREEDY}, "3"), ({"decode": {"kind": "beam"}}, "[]")]
+    + [({"decode": {"kind": "ctc-greedy"}}, "[]"), ({"decode": GREEDY | {"blank": "x"}}, "[]")],
+)
+def test_a_broken_decoder_description_is_refused(config, vocabulary):
+    with pytest.raises(BundleError, match=r"processor\.json"):
+        decoder(config, {"vocab.json": vocabulary})
+    with pytest.raises(BundleError, match=r"vocab\.json"):
+        decoder({"decode": GREEDY}, {})
+
+
+@pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
+def test_probes_are_usable_of_several_lengths_and_seeded(config):
+    first, second = probes({"input": config}), probes({"input": config})
+    lengths = [processor({"input": config}, {}).process(sound).length for sound in first]
+    assert lengths == sorted(set(lengths))
+    assert len(lengths) == 4
+    assert all(np.array_equal(a.samples, b.samples) for a, b in zip(first, second, strict=True))
+    assert max(float(np.abs(sound.samples).max()) for sound in first) < 1
