@@ -53,10 +53,12 @@ def main() -> int:
 
 
 def _table() -> Table:
-    table = Table(title="What came out", title_justify="left")
-    table.add_column("family")
-    for column in ("clips", "WER %", "95 % interval", "CER %", "exact", "max |d| to the original", "seconds"):
-        table.add_column(column, justify="right")
+    table = Table(
+        title="What came out (parity: greatest logit difference to the original)", title_justify="left", box=None
+    )
+    table.add_column("family", no_wrap=True)
+    for column in ("clips", "exact", "WER %", "95 % interval", "CER %", "parity", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -69,10 +71,10 @@ def _cells(outcome: Outcome, seconds: float) -> tuple[str, ...]:
     worst = max(hop.max_abs for hop in outcome.export.parity.hops)
     return (
         str(evaluation.scored),
+        str(evaluation.score.exact_matches),
         f"{wer.rate:.2f}",
         f"{wer.low:.2f} … {wer.high:.2f}",
         f"{cer.rate:.2f}",
-        f"{evaluation.score.exact_matches}",
         f"{worst:.1e}" if compared else "not compared",
         f"{seconds:.1f}",
     )

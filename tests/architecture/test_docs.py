@@ -30,7 +30,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 VERB = re.compile(r"\binferry ([a-z]+)\b")
 FILE = re.compile(r"`((?:src|tests|docs|examples|scripts|benchmarks)/[\w./-]+)`")
 STAGE = re.compile(r"\| `(\w+)` \|.*\| `(src/inferry/[\w/]+\.py)` \|$", re.MULTILINE)
-VERBS = {command.callback.__name__ for command in app.registered_commands}
+VERBS = {command.name for command in app.registered_commands}
 
 
 def read(name: str) -> str:

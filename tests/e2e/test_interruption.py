@@ -25,7 +25,8 @@ def slow(self, features, pad_to=None):
     time.sleep(0.02 * len(features))
     return whole(self, features, pad_to)
 Model.run_batch = slow
-infer(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), Options(batch_size=int(sys.argv[4]), workers=int(sys.argv[5])))
+options = Options(batch_size=int(sys.argv[4]), workers=int(sys.argv[5]))
+infer(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), options)
 """
 
 

@@ -1,4 +1,4 @@
-"""Golden checkpoints through the whole way (export, open, read, run), alone, mixed and padded to the recipes' lengths."""
+"""Golden checkpoints through the whole way (export, open, read, run): alone, mixed and padded far."""
 
 import json
 

@@ -71,8 +71,8 @@ def test_all_an4_utterances_read_as_the_original_reads_them(name, bundle_of, sha
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_the_logits_are_the_original_s(name, bundle_of, shared):
     with np.load(shared / "checkpoints" / name / "expected.npz") as arrays:
-        stored = {key: arrays[key] for key in arrays.files if key.endswith("logits")}
-    ids = [key.removesuffix("_logits") for key in stored]
+        stored = {key: arrays[key] for key in arrays.files if key.endswith(".logits")}
+    ids = [key.removesuffix(".logits") for key in stored]
     files = [shared / "data" / "an4_test" / "flac" / f"{id_}.flac" for id_ in ids]
     with load(bundle_of(name).path) as model:
         for batch_size in (1, len(files)):

@@ -13,13 +13,13 @@ from inferry.core.errors import RunError, UsageError
 from inferry.core.files import to_json_text, write_atomic
 from inferry.core.machine import available_threads, signature
 from inferry.core.protocols import SessionOptions
-from inferry.core.runs import ERRORS, TIMINGS, Journal, Run, begin_run, finish_run
+from inferry.core.runs import ERRORS, RUN, TIMINGS, Journal, Run, begin_run, finish_run
 from inferry.core.samples import Dataset, Rejected
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import Batch, Engine, Tally
 from inferry.pipeline.execution import planned_axis
 from inferry.pipeline.model import Model
-from inferry.pipeline.plan import MAX_PADDED, first, measure_lengths, measured_batch_size
+from inferry.pipeline.plan import first, measure_lengths, measured_batch_size, most_padded
 from inferry.planning.batch_size import BatchChoice
 from inferry.planning.batches import pack_batches
 from inferry.planning.make import make_plan, read_plan
@@ -84,26 +84,80 @@ def infer(
     _check(options)
     opened = open_bundle(bundle)
     dataset = first(open_dataset(_paths(data), options.kind), options.limit)
-    run = begin_run(Path(output), _config(opened, dataset, options))
-    if run.finished:
-        return run
+    given = _given_plan(opened, options.plan)
+    config, target = _config(opened, dataset, options), Path(output)
+    if (target / RUN).is_file() and (earlier := begin_run(target, config)).finished:
+        return earlier
+    # The model first: what it refuses must not leave a run folder behind.
+    with Model(opened, options.backend, SessionOptions(options.precision, options.threads)) as model:
+        return _complete(begin_run(target, config), model, dataset, options, given=given, progress=progress)
+
+
+def _complete(
+    run: Run,
+    model: Model,
+    dataset: Dataset,
+    options: Options,
+    *,
+    given: ShapePlan | None,
+    progress: Callable[[Tally], None] | None,
+) -> Run:
+    """Answer what the journal lacks, and write the run's files."""
     with Journal(run, len(dataset.items)) as journal:
-        tally = Tally(total=len(dataset.items), done=journal.done)
         resumed = journal.done
-        session, plan_used, choice = _answer_all(
-            opened, dataset, journal, options=options, tally=tally, progress=progress
-        )
+        tally = Tally(total=len(dataset.items), done=resumed)
+        lengths, unmeasured = _measure(model, dataset, journal, tally)
+        plan, choice = given, None
+        if lengths and plan is None:
+            plan, choice = _plan(model, dataset, lengths, options)
+        batches = [Batch((index,)) for index in unmeasured]
+        if lengths and plan is not None:
+            batches += _batches(lengths, plan)
+        workers = options.workers or max(1, available_threads() - 1)
+        Engine(model, dataset.items, journal, workers=workers, tally=tally, progress=progress).run(batches)
         predictions, errors = journal.publish()
+    made_by = {**signature(), **model.signature()}
     timings = {
         **tally.to_json(),
         "resumed_after": resumed,
-        "plan": None if plan_used is None else plan_used.signature,
+        "plan": None if plan is None else plan.signature,
         "batch_size_measurements": None if choice is None else choice.to_json(),
-        "signature": {**signature(), **session},
+        "signature": made_by,
     }
     write_atomic(run.path / TIMINGS, to_json_text(timings))
     counts = {"samples": len(dataset.items), "predictions": predictions, "quarantined": errors}
-    return finish_run(run, {**counts, "signature": {**signature(), **session}})
+    return finish_run(run, {**counts, "signature": made_by})
+
+
+def _measure(model: Model, dataset: Dataset, journal: Journal, tally: Tally) -> tuple[dict[int, int], list[int]]:
+    """Lengths of the samples that have no answer yet, and the samples without a readable length.
+
+    The latter go to the engine all the same, because reading them gives their full reason. Entries that are no samples
+    are quarantined at once.
+    """
+    pending = [index for index in range(len(dataset.items)) if index not in journal]
+    lengths, _ = measure_lengths(model, dataset.items, pending)
+    tally.total_units = sum(lengths.values())
+    for index in pending:
+        if isinstance(item := dataset.items[index], Rejected):
+            journal.add(index, item.to_json(), error=True)
+            tally.done += 1
+            tally.quarantined += 1
+    return lengths, [i for i in pending if i not in lengths and i not in journal]
+
+
+def _given_plan(bundle: Bundle, path: Path | None) -> ShapePlan | None:
+    """The user's plan, which must be for this bundle's axis."""
+    if path is None:
+        return None
+    given = read_plan(path)
+    if given.axis != _axis(bundle):
+        raise UsageError(f"{path} plans the axis {given.axis!r}, this bundle has {_axis(bundle)!r}: make it again")
+    return given
+
+
+def _axis(bundle: Bundle) -> str:
+    return planned_axis(bundle.manifest.inputs) or "samples"
 
 
 def _check(options: Options) -> None:
@@ -139,53 +193,18 @@ def _config(bundle: Bundle, dataset: Dataset, options: Options) -> dict[str, Any
     }
 
 
-def _answer_all(
-    bundle: Bundle,
-    dataset: Dataset,
-    journal: Journal,
-    *,
-    options: Options,
-    tally: Tally,
-    progress: Callable[[Tally], None] | None,
-) -> tuple[Mapping[str, Any], ShapePlan | None, BatchChoice | None]:
-    items = dataset.items
-    with Model(bundle, options.backend, SessionOptions(options.precision, options.threads)) as model:
-        pending = [index for index in range(len(items)) if index not in journal]
-        lengths, _ = measure_lengths(model, items, pending)
-        for index in pending:
-            if isinstance(item := items[index], Rejected):
-                journal.add(index, item.to_json(), error=True)
-                tally.done += 1
-                tally.quarantined += 1
-        # A sample without a readable length goes through the engine all the same: reading it gives its full reason.
-        unmeasured = [i for i in pending if i not in lengths and not isinstance(items[i], Rejected)]
-        batches = [Batch((index,)) for index in unmeasured]
-        plan, choice = None, None
-        tally.total_units = sum(lengths.values())
-        if lengths:
-            plan, choice = _plan(model, dataset, lengths, options)
-            batches += _batches(lengths, plan)
-        workers = options.workers or max(1, available_threads() - 1)
-        Engine(model, items, journal, workers=workers, tally=tally, progress=progress).run(batches)
-        return model.signature(), plan, choice
-
-
 def _plan(
     model: Model, dataset: Dataset, lengths: Mapping[int, int], options: Options
 ) -> tuple[ShapePlan, BatchChoice | None]:
-    axis = planned_axis(model.bundle.manifest.inputs) or "samples"
-    if options.plan is not None:
-        given = read_plan(options.plan)
-        if given.axis != axis:
-            raise UsageError(f"{options.plan} plans the axis {given.axis!r}, this bundle has {axis!r}: make it again")
-        return given, None
+    axis = _axis(model.bundle)
+    cap = most_padded(axis, lengths, automatic=options.batch_size is None)
     size, choice = options.batch_size, None
     if size is None:
         size = 1
         if len(lengths) >= _ENOUGH_SAMPLES and _expected_seconds(model, dataset, lengths) > _WORTH_MEASURING:
-            choice = measured_batch_size(model, dataset.items, lengths, axis)
+            choice = measured_batch_size(model, dataset.items, lengths, cap)
             size = choice.batch_size
-    return make_plan(lengths.values(), axis=axis, batch_size=size, max_padded=MAX_PADDED.get(axis)), choice
+    return make_plan(lengths.values(), axis=axis, batch_size=size, max_padded=cap), choice
 
 
 def _expected_seconds(model: Model, dataset: Dataset, lengths: Mapping[int, int]) -> float:

@@ -22,6 +22,10 @@ from inferry.planning.plan import ShapePlan
 MAX_PADDED = {"samples": 16_000 * 240, "time": 100 * 240}
 """Most padded elements in a batch of several samples, by axis: four minutes of sound keep memory within bounds."""
 
+_AUTOMATIC_PADDED = {"samples": 16_000 * 16, "time": 100 * 64}
+"""The same where nobody asked for a batch size: no batch shall need much more memory than one long sample, and on a
+processor larger ones are hardly faster. Spectrograms are smaller, and their recurrent networks gain more."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -75,12 +79,11 @@ def plan(
             )
         axis = planned_axis(model.bundle.manifest.inputs) or "samples"
         choice = None
+        cap = most_padded(axis, lengths, automatic=batch_size is None)
         if batch_size is None:
-            choice = measured_batch_size(model, dataset.items, lengths, axis)
+            choice = measured_batch_size(model, dataset.items, lengths, cap)
             batch_size = choice.batch_size
-        made = make_plan(
-            lengths.values(), axis=axis, batch_size=batch_size, shapes=shapes, max_padded=MAX_PADDED.get(axis)
-        )
+        made = make_plan(lengths.values(), axis=axis, batch_size=batch_size, shapes=shapes, max_padded=cap)
     ratio = padding_in_given_order(lengths.values(), batch_size)
     return Planned(made, LengthHistogram.of(lengths.values()), ratio, choice, tuple(bad))
 
@@ -120,10 +123,24 @@ def measure_lengths(
     return lengths, bad
 
 
+def most_padded(axis: str, lengths: Mapping[int, int], *, automatic: bool) -> int | None:
+    """Most padded elements in a batch of several samples, None for an axis of another task.
+
+    Args:
+        axis: That is padded.
+        lengths: By index; the longest sample must fit into memory anyway.
+        automatic: Whether nobody asked for a batch size.
+    """
+    cap = MAX_PADDED.get(axis)
+    if cap is None or not automatic:
+        return cap
+    return min(cap, max(_AUTOMATIC_PADDED[axis], *lengths.values()))
+
+
 def measured_batch_size(
-    model: Model, items: Sequence[Sample | Rejected], lengths: Mapping[int, int], axis: str
+    model: Model, items: Sequence[Sample | Rejected], lengths: Mapping[int, int], max_padded: int | None
 ) -> BatchChoice:
-    """The batch size that is fastest here, on samples of the data set itself."""
+    """The batch size that is fastest here, on samples of the data set itself, with at most so many padded elements."""
     cache: dict[int, Features] = {}
 
     def seconds(rows: int, length: int) -> float:
@@ -133,7 +150,7 @@ def measured_batch_size(
         model.run_batch([cache[length]] * rows)
         return perf_counter() - start
 
-    return choose_batch_size(seconds, lengths.values(), max_padded=MAX_PADDED.get(axis))
+    return choose_batch_size(seconds, lengths.values(), max_padded=max_padded)
 
 
 def _features_near(

@@ -54,8 +54,17 @@ def test_a_journal_cut_at_any_byte_recovers(run):
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"\0\0\0\0\n", b"{}\n", b"[]\n", b'{"index": 99, "prediction": {}}\n', b'{"index": -1, "prediction": {}}\n']
-    + [b'{"index": "1", "prediction": {}}\n', b'{"index": 1}\n', b"\xff\n", b"null\n"],
+    [
+        b"\x00\x00\x00\x00\n",
+        b"{}\n",
+        b"[]\n",
+        b'{"index": 99, "prediction": {}}\n',
+        b'{"index": -1, "prediction": {}}\n',
+        b'{"index": "1", "prediction": {}}\n',
+        b'{"index": 1}\n',
+        b"\xff\n",
+        b"null\n",
+    ],
 )
 def test_what_is_no_answer_is_cut_off(run, garbage):
     whole = published(run)

@@ -53,8 +53,15 @@ def test_too_short_is_refused_by_both(config):
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"input": {}}, {"input": {"kind": "waveform"}}, {"input": {"kind": "image"}}, {"input": 3}]
-    + [{"input": WAVEFORM | {"sampling_rate": "fast"}}, {"input": SPECTROGRAM | {"window": "kaiser"}}],
+    [
+        {},
+        {"input": {}},
+        {"input": {"kind": "waveform"}},
+        {"input": {"kind": "image"}},
+        {"input": 3},
+        {"input": WAVEFORM | {"sampling_rate": "fast"}},
+        {"input": SPECTROGRAM | {"window": "kaiser"}},
+    ],
 )
 def test_a_broken_input_description_is_refused(config):
     with pytest.raises(BundleError, match=r"processor\.json"):
@@ -71,8 +78,14 @@ def test_the_decoder_reads_its_vocabulary():
 
 @pytest.mark.parametrize(
     ("config", "vocabulary"),
-    [({}, "[]"), ({"decode": GREEDY}, "{"), ({"decode": GREEDY}, "3"), ({"decode": {"kind": "beam"}}, "[]")]
-    + [({"decode": {"kind": "ctc-greedy"}}, "[]"), ({"decode": GREEDY | {"blank": "x"}}, "[]")],
+    [
+        ({}, "[]"),
+        ({"decode": GREEDY}, "{"),
+        ({"decode": GREEDY}, "3"),
+        ({"decode": {"kind": "beam"}}, "[]"),
+        ({"decode": {"kind": "ctc-greedy"}}, "[]"),
+        ({"decode": GREEDY | {"blank": "x"}}, "[]"),
+    ],
 )
 def test_a_broken_decoder_description_is_refused(config, vocabulary):
     with pytest.raises(BundleError, match=r"processor\.json"):

@@ -1,0 +1,138 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inferry.core.errors import BackendError, DatasetError, RunError, UsageError
+from inferry.core.runs import Journal, begin_run
+from inferry.core.samples import Rejected, Sample
+from inferry.pipeline import infer as infer_module
+from inferry.pipeline.engine import Tally, rejected
+from inferry.pipeline.evaluate import evaluate
+from inferry.pipeline.infer import Options, infer
+from inferry.pipeline.model import Model
+from inferry.pipeline.plan import plan
+from inferry.planning.make import make_plan, write_plan
+
+
+@pytest.fixture(scope="module")
+def data(tiny, tmp_path_factory):
+    return tiny.write_data(tmp_path_factory.mktemp("data"), 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (Options(batch_size=0), "--batch-size is 0"),
+        (Options(workers=-1), "--workers is -1"),
+        (Options(limit=0, workers=0), "--workers is 0; --limit is 0"),
+        (Options(plan=Path("plan.json"), batch_size=4), "a plan has its own batch sizes"),
+    ],
+)
+def test_options_that_cannot_be_meant(tiny_bundle, data, tmp_path, options, problem):
+    with pytest.raises(UsageError, match=problem):
+        infer(tiny_bundle.path, data, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_for_another_axis_is_refused(tiny_bundle, data, tmp_path):
+    write_plan(make_plan([100, 200], axis="time", batch_size=2), tmp_path / "plan.json")
+    with pytest.raises(UsageError, match="plans the axis 'time', this bundle has 'samples'"):
+        infer(tiny_bundle.path, data, tmp_path / "run", Options(plan=tmp_path / "plan.json"))
+
+
+def test_files_may_be_given_one_by_one(tiny_bundle, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data.parent)
+    run = infer(tiny_bundle.path, [Path("001.wav"), Path("000.wav")], tmp_path / "run")
+    assert [row["reference"] for row in run.rows()] == [None, None]
+    with pytest.raises(RunError, match="nothing to score: 2 predictions without a reference, 0 samples quarantined"):
+        evaluate(run.path)
+
+
+def test_a_limit_takes_the_first(tiny_bundle, data, tmp_path):
+    run = infer(tiny_bundle.path, data, tmp_path / "run", Options(limit=2))
+    assert [row["id"] for row in run.rows()] == ["utt000", "utt001"]
+
+
+def test_a_long_run_measures_its_batch_size(tiny_bundle, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(infer_module, "_WORTH_MEASURING", 0.0)
+    monkeypatch.setattr(infer_module, "_ENOUGH_SAMPLES", 6)
+    run = infer(tiny_bundle.path, data, tmp_path / "run")
+    timings = json.loads((run.path / "timings.json").read_text())
+    assert timings["batch_size_measurements"]
+    assert timings["samples"] == 6
+    assert timings["plan"]
+    assert timings["signature"]["backend"] == "onnxruntime"
+
+
+def test_a_sample_that_cannot_be_timed_is_met_again(tiny_bundle, data, tmp_path, monkeypatch):
+    def refuse(self, features, pad_to=None):
+        raise BackendError("no")
+
+    monkeypatch.setattr(Model, "run_batch", refuse)
+    run = infer(tiny_bundle.path, data, tmp_path / "run")
+    assert run.info["quarantined"] == 6
+    assert {row["reason"] for row in run.rows("errors.jsonl")} == {"no"}
+
+
+def test_progress_is_told(tiny_bundle, data, tmp_path):
+    seen = []
+    infer(tiny_bundle.path, data, tmp_path / "run", Options(batch_size=2), lambda t: seen.append((t.done, t.total)))
+    assert seen[-1] == (6, 6)
+    assert len(seen) >= 3
+
+
+def test_an_unfinished_run_is_not_scored(tmp_path):
+    begin_run(tmp_path / "run", {"bundle": "x"})
+    with pytest.raises(RunError, match="not finished"):
+        evaluate(tmp_path / "run")
+    with pytest.raises(UsageError, match="not a run"):
+        evaluate(tmp_path)
+
+
+def test_nothing_to_plan(tiny, tiny_bundle, tmp_path):
+    bad = tiny.write_manifest(tmp_path, [{"id": "a", "audio": "nowhere.wav"}])
+    with pytest.raises(DatasetError, match="none of its 1 samples has a readable length: the file does not exist"):
+        plan(tiny_bundle.path, bad)
+
+
+def test_a_plan_measures_and_names_the_bad(tiny, tiny_bundle, tmp_path):
+    planned = plan(tiny_bundle.path, tiny.write_difficult_data(tmp_path), shapes=3)
+    assert planned.choice is not None
+    assert planned.file_order_ratio >= 1
+    assert {row.id for row in planned.rejected} >= {"empty", "text", "nowhere", "short"}
+    assert plan(tiny_bundle.path, tmp_path / "data.jsonl", limit=1, batch_size=1).histogram.count == 1
+
+
+def test_a_tally_without_work():
+    tally = Tally()
+    assert tally.padding_waste == 0
+    assert tally.to_json()["samples"] == 0
+
+
+def test_a_sound_in_memory_has_no_path(tiny):
+    from inferry import Audio
+    from inferry.core.errors import SampleError
+
+    sample = Sample("a", Audio(np.zeros(4, np.float32), 16_000))
+    assert rejected(sample, SampleError("process", "bad")) == Rejected("a", "", "process", "bad")
+
+
+def test_an_engine_failure_ends_the_run_and_keeps_the_journal(tiny_bundle, data, tmp_path, monkeypatch):
+    original, calls = Model.run_batch, []
+
+    def break_later(self, features, pad_to=None):
+        calls.append(len(features))
+        if len(calls) == 4:
+            raise RuntimeError("a bug")
+        return original(self, features, pad_to)
+
+    monkeypatch.setattr(Model, "run_batch", break_later)
+    with pytest.raises(RuntimeError, match="a bug"):
+        infer(tiny_bundle.path, data, tmp_path / "run", Options(batch_size=1))
+    monkeypatch.undo()
+    run = infer(tiny_bundle.path, data, tmp_path / "run")
+    with Journal(run, 6) as journal:
+        assert journal.done == 6
+    assert json.loads((run.path / "timings.json").read_text())["resumed_after"] >= 1

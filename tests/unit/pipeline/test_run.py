@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import inferry
+from inferry.core.errors import RunError
+from inferry.pipeline.infer import Options
+from inferry.pipeline.run import run
+
+
+@pytest.fixture
+def checkpoint(tiny, tmp_path):
+    return tiny.write_folder(tmp_path / "checkpoint")
+
+
+@pytest.fixture
+def data(tiny, tmp_path):
+    return tiny.write_data(tmp_path / "data", 3)
+
+
+def test_the_second_call_does_nothing_again(checkpoint, data, tmp_path):
+    told = []
+    first = run(
+        "wav2vec2", checkpoint, data, tmp_path / "run", reference=False, exported=lambda *made: told.append(made)
+    )
+    second = inferry.run("wav2vec2", checkpoint, data, tmp_path / "run", reference=False)
+    assert first.export is not None
+    assert second.export is None
+    assert told == [(first.export, first.bundle)]
+    assert second.evaluation.score == first.evaluation.score
+    assert second.evaluation.scored == 3
+
+
+def test_other_weights_are_another_run(checkpoint, data, tmp_path):
+    run("wav2vec2", checkpoint, data, tmp_path / "run", reference=False)
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file({**tensors, "lm_head.bias": tensors["lm_head.bias"] + np.float32(1)}, checkpoint / "model.safetensors")
+    with pytest.raises(RunError, match="another bundle"):
+        run("wav2vec2", checkpoint, data, tmp_path / "run", reference=False)
+
+
+def test_a_run_without_references_is_not_scored_and_says_so(tiny, checkpoint, tmp_path):
+    silent = tiny.write_data(tmp_path / "silent", 2, reference=None)
+    outcome = run("wav2vec2", checkpoint, silent, tmp_path / "run", Options(batch_size=2), reference=False)
+    assert outcome.evaluation is None
+    assert "2 predictions without a reference" in outcome.unscored
