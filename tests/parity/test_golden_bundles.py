@@ -14,9 +14,6 @@ TRANSFORMERS = {"wav2vec2": "wav2vec2", "wav2vec2-layer": "wav2vec2", "data2vec"
 PADDINGS = (30_000, 204_800, 250_000, 320_000, 559_280)
 FRAMES = (170, 500, 3496)  # the last: 559,280 samples
 
-# The golden logits of deepspeech reach 26 and are up to 8e-5 from the same network in float64; its README allows 2e-4.
-DEEPSPEECH = 2e-4
-
 
 @pytest.fixture(scope="module")
 def bundles(shared, tmp_path_factory):
@@ -55,7 +52,7 @@ def assert_golden(model, outputs, logits, texts, tolerance):
 @pytest.mark.parametrize("name", [*TRANSFORMERS, "deepspeech"])
 def test_alone_and_mixed(name, bundles, shared):
     logits, texts = golden(shared, name)
-    tolerance = DEEPSPEECH if name == "deepspeech" else LOGITS["fp32"]
+    tolerance = LOGITS["fp32"]
     with load(bundles[name].bundle.path) as model:
         for batch_size in (1, 2, 4):
             assert_golden(model, model.infer(sounds(shared, name), batch_size), logits, texts, tolerance)
@@ -68,7 +65,7 @@ def test_alone_and_mixed(name, bundles, shared):
 )
 def test_padded(name, pad_to, bundles, shared):
     logits, texts = golden(shared, name)
-    tolerance = DEEPSPEECH if name == "deepspeech" else LOGITS["fp32"]
+    tolerance = LOGITS["fp32"]
     with load(bundles[name].bundle.path) as model:
         # The longest padding costs gigabytes in a batch, and nothing more is learnt from it.
         batch_size = 1 if pad_to > 300_000 else 4

@@ -5,6 +5,10 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
+
+INSTALL_REFERENCE: Final = "pip install torch==2.13.0 && pip install 'inferry[reference]'"
+"""torch first and pinned: a range would bring the newest build with several GB of CUDA packages."""
 
 
 def available_threads() -> int:

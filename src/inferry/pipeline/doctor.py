@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from inferry.backends.registry import backend_names, get_backend
-from inferry.core.machine import package_version, signature
-
-_REFERENCE = "pip install torch==2.13.0 && pip install 'inferry[reference]'"
+from inferry.core.machine import INSTALL_REFERENCE, package_version, signature
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ def _reference() -> Finding:
     lacking = [name for name, version in versions.items() if version is None]
     if lacking:
         return Finding(
-            "reference", ok=False, detail=f"{', '.join(lacking)} missing, the first hop is not compared: {_REFERENCE}"
+            "reference",
+            ok=False,
+            detail=f"{', '.join(lacking)} missing, the first hop is not compared: {INSTALL_REFERENCE}",
         )
     return Finding("reference", ok=True, detail=", ".join(f"{name} {version}" for name, version in versions.items()))

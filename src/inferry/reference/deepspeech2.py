@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from inferry.core.errors import CheckpointError, MissingDependencyError
+from inferry.core.machine import INSTALL_REFERENCE
 from inferry.core.protocols import Checkpoint
 from inferry.core.specs import Array
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_INSTALL: Final = "pip install 'inferry[reference]'"
 _CHANNELS: Final = 32
 
 
@@ -32,7 +32,7 @@ def reference(checkpoint: Checkpoint) -> "DeepSpeech2Reference":
     try:
         import torch  # noqa: F401 -- asked for here so that the error names the extra
     except ImportError as error:
-        raise MissingDependencyError("torch", "The original DeepSpeech2 network", _INSTALL) from error
+        raise MissingDependencyError("torch", "The original DeepSpeech2 network", INSTALL_REFERENCE) from error
     modules = _modules(checkpoint.config)
     _load(modules, checkpoint)
     return DeepSpeech2Reference(modules, bidirectional=bool(checkpoint.config["bidirectional"]))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from inferry.core.errors import BackendError, CheckpointError, MissingDependencyError, UsageError
+from inferry.core.machine import INSTALL_REFERENCE
 from inferry.core.protocols import Checkpoint, Reference
 from inferry.core.specs import Array
 
@@ -46,7 +47,7 @@ class HuggingFaceSpeech:
         samples = np.asarray(inputs["input_values"], np.float32)
         samples = np.array(samples[: int(inputs.get("input_lengths", samples.size))])
         try:
-            with self._torch.no_grad():
+            with self._torch.no_grad(), _one_thread(self._torch):
                 logits = self._model(self._torch.from_numpy(samples)[None].double()).logits[0].numpy()
         except RuntimeError as error:
             raise BackendError(f"transformers refused an utterance of {samples.size} samples: {error}") from error
@@ -82,7 +83,6 @@ def reference(checkpoint: Checkpoint) -> Reference:
 
 
 def _imports() -> tuple[Any, Any]:
-    install = "pip install 'inferry[reference]'"
     try:
         import torch
         import transformers
@@ -92,7 +92,7 @@ def _imports() -> tuple[Any, Any]:
             getattr(transformers, model_class)
     except ModuleNotFoundError as error:
         if error.name in {"torch", "transformers"}:
-            raise MissingDependencyError(error.name, "The original network", install) from error
+            raise MissingDependencyError(error.name, "The original network", INSTALL_REFERENCE) from error
         raise _broken(error) from error
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise _broken(error) from error
@@ -123,6 +123,17 @@ def _load(torch: Any, model_class: Any, config: Any, checkpoint: Checkpoint) -> 
             checkpoint.path, problems, "check that weights and config.json belong together."
         ) from error
     return model.double().eval()
+
+
+@contextmanager
+def _one_thread(torch: Any) -> Iterator[None]:
+    """Several threads would wait for each other most of the time wherever other programs use the processors too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
