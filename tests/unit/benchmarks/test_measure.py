@@ -1,4 +1,6 @@
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +31,18 @@ def test_ratios_refuse_sides_of_different_length(measure):
 
 
 def test_a_child_reports_its_own_peak(measure):
-    small = measure.run_child([sys.executable, "-c", "pass"])
-    large = measure.run_child([sys.executable, "-c", "b = bytearray(300_000_000); b[::4096] = b[::4096]"])
-    assert large.peak - small.peak > 100_000_000
-    assert small.seconds > 0
+    # In an interpreter of its own: a test process that has grown large counts into its children's peak.
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import measure\n"
+        "small = measure.run_child([sys.executable, '-c', 'pass'])\n"
+        "large = measure.run_child([sys.executable, '-c', 'b = bytearray(300_000_000); b[::4096] = b[::4096]'])\n"
+        "print(large.peak - small.peak, small.seconds)"
+    )
+    folder = str(Path(measure.__file__).parent)
+    made = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    growth, seconds = made.stdout.split()
+    assert int(growth) > 100_000_000
+    assert float(seconds) > 0
 
 
 def test_a_failing_child_ends_the_benchmark_with_its_output(measure, capfd):
