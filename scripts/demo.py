@@ -26,16 +26,21 @@ _SHOWN = 3
 def main() -> int:
     """Run every family and print the table; 1 if a family failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("demo-run"), help="folder for the runs; replaced")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo-run"),
+        help="folder for the runs; those of an earlier demo are replaced",
+    )
     output = parser.parse_args().output
     console = Console(highlight=False, soft_wrap=True)
-    shutil.rmtree(output, ignore_errors=True)
     table = _table()
     failed = False
     for family, checkpoint in CHECKPOINTS.items():
         console.print(
             f"[bold]inferry run {family} --checkpoint {checkpoint} --data {CLIPS} --output {output / family}[/]"
         )
+        shutil.rmtree(output / family, ignore_errors=True)
         start = perf_counter()
         try:
             outcome = run(family, checkpoint, CLIPS, output / family)

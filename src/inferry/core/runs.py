@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 from inferry.core.errors import RunError, UsageError
 from inferry.core.files import to_json_text, write_atomic
@@ -41,6 +41,11 @@ class Run:
     def finished(self) -> bool:
         """Whether every sample has its answer or its quarantine line."""
         return bool(self.info.get("finished"))
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is finished and nobody took its files away; they can be written again from the journal."""
+        return self.finished and all((self.path / name).is_file() for name in (PREDICTIONS, ERRORS))
 
     def rows(self, name: str = PREDICTIONS) -> Iterator[dict[str, Any]]:
         """Rows of predictions.jsonl or errors.jsonl, one at a time.
@@ -123,8 +128,9 @@ class Journal:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Byte offset of each answer, -1 where there is none: 8 bytes a sample, whatever the answers' size.
         self._offsets = array("q", [-1]) * count
-        self._end = self._recover()
         self._file = self._path.open("ab")
+        _lock(self._file, run.path)
+        self._end = self._recover()
         self.done = sum(1 for offset in self._offsets if offset >= 0)
 
     def __enter__(self) -> Self:
@@ -139,8 +145,6 @@ class Journal:
         return self._offsets[index] >= 0
 
     def _recover(self) -> int:
-        if not self._path.exists():
-            return 0
         end = 0
         with self._path.open("rb") as file:
             for line in file:
@@ -192,6 +196,19 @@ class Journal:
         for path, name in zip(temporary, names, strict=True):
             path.replace(self._folder / name)
         return counts[0], counts[1]
+
+
+def _lock(file: BinaryIO, run: Path) -> None:
+    """One process a run: two would write over each other's offsets. The lock ends with the process, however it ends."""
+    try:
+        import fcntl  # noqa: PLC0415 -- only where the system has it
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise RunError(f"{run}: another process is working on this run; wait for it, or stop it") from error
 
 
 def _index_of(line: bytes, count: int) -> int | None:

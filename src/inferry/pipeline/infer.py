@@ -86,7 +86,7 @@ def infer(
     dataset = first(open_dataset(_paths(data), options.kind), options.limit)
     given = _given_plan(opened, options.plan)
     config, target = _config(opened, dataset, options), Path(output)
-    if (target / RUN).is_file() and (earlier := begin_run(target, config)).finished:
+    if (target / RUN).is_file() and (earlier := begin_run(target, config)).complete:
         return earlier
     # The model first: what it refuses must not leave a run folder behind.
     with Model(opened, options.backend, SessionOptions(options.precision, options.threads)) as model:

@@ -137,3 +137,24 @@ def test_a_broken_run_is_refused(run, tmp_path):
     (run.path / "run.json").write_text("{")
     with pytest.raises(RunError, match="remove the folder"):
         open_run(run.path)
+
+
+def test_two_processes_may_not_work_on_one_run(run):
+    pytest.importorskip("fcntl")
+    with Journal(run, COUNT) as journal:
+        with pytest.raises(RunError, match="another process is working on this run"):
+            Journal(run, COUNT)
+        add_all(journal)
+        assert journal.publish() == (5, 1)
+    with Journal(run, COUNT) as later:
+        assert later.done == COUNT
+
+
+@pytest.mark.parametrize("name", ["predictions.jsonl", "errors.jsonl"])
+def test_a_finished_run_that_lost_a_file_is_not_complete(run, name):
+    published(run)
+    finished = finish_run(run, {})
+    assert finished.complete
+    (run.path / name).unlink()
+    assert finished.finished
+    assert not finished.complete

@@ -136,3 +136,19 @@ def test_an_engine_failure_ends_the_run_and_keeps_the_journal(tiny_bundle, data,
     with Journal(run, 6) as journal:
         assert journal.done == 6
     assert json.loads((run.path / "timings.json").read_text())["resumed_after"] >= 1
+
+
+def test_a_finished_run_that_lost_its_predictions_gets_them_back(tiny_bundle, data, tmp_path):
+    run = infer(tiny_bundle.path, data, tmp_path / "run")
+    file = run.path / "predictions.jsonl"
+    before = file.read_bytes()
+    file.unlink()
+    assert infer(tiny_bundle.path, data, tmp_path / "run").complete
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [Options(precision="int8"), Options(backend="nothing")])
+def test_what_the_backend_refuses_leaves_no_run_behind(tiny_bundle, data, tmp_path, options):
+    with pytest.raises((BackendError, UsageError)):
+        infer(tiny_bundle.path, data, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
