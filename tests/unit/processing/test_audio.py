@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inferry.core.errors import SampleError
@@ -110,6 +110,8 @@ def test_other_rates_are_resampled_by_soxr(tmp_path, format_, subtype, rate, cha
 
 
 @settings(max_examples=300, deadline=None)
+@example(count=1000, found=12_000, wanted=22_050)  # half a sample, just below it in float64
+@example(count=1001, found=32_000, wanted=16_000)  # half a sample, exact in float64
 @given(
     count=st.integers(1, 20_000),
     found=st.sampled_from([6_000, 8_000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_099, 44_100, 48_000, 96_000]),
