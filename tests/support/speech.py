@@ -101,7 +101,7 @@ def deepspeech_checkpoint(path: Path) -> Checkpoint:
     """A DeepSpeech2 as its reader returns it."""
     sound = {"kind": "spectrogram", "sampling_rate": RATE, "window_size": 0.02, "window_stride": 0.01}
     sound |= {"window": "hamming", "pad_mode": "reflect", "minimum_samples": 161}
-    decode = {"kind": "ctc-greedy", "style": "deepspeech", "blank": 0, "word_delimiter": " "}
+    decode = {"kind": "ctc-greedy", "style": "deepspeech", "blank": 0, "word_delimiter": " ", "frame_seconds": 0.02}
     return Checkpoint(
         family="deepspeech2",
         path=path,

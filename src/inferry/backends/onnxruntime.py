@@ -25,6 +25,8 @@ class OnnxRuntimeSession:
         settings.inter_op_num_threads = 1
         # Every length is a shape of its own: remembering an allocation pattern for each would grow without end.
         settings.enable_mem_pattern = False
+        if not options.optimise:
+            settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             self._session = ort.InferenceSession(str(model), settings, providers=[_PROVIDER])
         except Exception as error:  # ONNX Runtime's own exceptions share no base but Exception.

@@ -1,6 +1,7 @@
 """Hugging Face folders of wav2vec2 and data2vec-audio with a CTC head, checked completely and read into numpy."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def _read(path: Path, family: _Family) -> Checkpoint:
         sha256=_sha256(weights),
         tensors=tensors,
         config=config,
-        processor={"input": prepared, "decode": decode},
+        processor={"input": prepared, "decode": decode | {"frame_seconds": _frame_seconds(config, prepared)}},
         files={"vocab.json": to_json_text(tokens)},
         notes=tuple(notes + further),
     )
@@ -149,6 +150,11 @@ def _checked(tensors: dict[str, Array], family: _Family, expected: Shapes | None
     if problems:  # the weight that could not be resolved is explained already
         found = [problem for problem in found if f"{family.convolution}.weight " not in problem]
     return {name: kept[name] for name in expected if name in kept}, problems + found
+
+
+def _frame_seconds(config: Mapping[str, Any], prepared: Mapping[str, Any]) -> float:
+    """From one frame of the network to the next."""
+    return float(math.prod(config["conv_stride"]) / prepared["sampling_rate"])
 
 
 def _only_for_training(name: str, prefix: str) -> bool:

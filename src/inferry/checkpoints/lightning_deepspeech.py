@@ -207,5 +207,11 @@ def _processor(config: Mapping[str, Any]) -> dict[str, Any]:
             "pad_mode": "reflect",
             "minimum_samples": window // 2 + 1,  # reflection needs more samples than it adds at an end
         },
-        "decode": {"kind": "ctc-greedy", "style": "deepspeech", "blank": 0, "word_delimiter": " "},
+        "decode": {
+            "kind": "ctc-greedy",
+            "style": "deepspeech",
+            "blank": 0,
+            "word_delimiter": " ",
+            "frame_seconds": 2 * config["window_stride"],  # the first convolution takes every second one
+        },
     }

@@ -28,3 +28,18 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Threads that read and 
 Limit = Annotated[int | None, typer.Option(min=1, help="Run the first samples only.")]
 Layout = Annotated[str | None, typer.Option(help="Layout of the data set; default: recognised.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 1 if any sample was quarantined.")]
+Beam = Annotated[
+    int | None, typer.Option(min=1, help="Width of the prefix beam search; default: greedy, 64 with --lm or --hotword.")
+]
+LanguageModel = Annotated[
+    Path | None, typer.Option("--lm", help="Language model in ARPA format; the beam search asks it.")
+]
+Alpha = Annotated[float, typer.Option(min=0.0, help="Weight of the language model.")]
+Beta = Annotated[float, typer.Option(help="Bonus for each word that the beam search writes.")]
+Hotword = Annotated[
+    list[str] | None, typer.Option(help="A word or phrase that the beam search prefers; may be given several times.")
+]
+HotwordWeight = Annotated[float, typer.Option(min=0.0, help="Bonus for each word of a hotword.")]
+MaxSeconds = Annotated[
+    float, typer.Option(min=0.0, help="Longer sounds run in overlapping windows of this length; 0: never cut.")
+]

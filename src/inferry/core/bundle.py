@@ -14,7 +14,7 @@ from inferry.core.errors import BundleError, UsageError
 from inferry.core.files import sha256_of, to_json_text, write_atomic
 from inferry.core.specs import TensorSpec
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 PROCESSOR: Final = "processor.json"

@@ -61,6 +61,16 @@ class Processor(Protocol):
             SampleError: The source cannot be used; the reason is for the user.
         """
 
+    def read(self, source: Source) -> Source:
+        """The source in memory, decoded and resampled as the features need it.
+
+        ``process(read(source))`` gives what ``process(source)`` gives; whoever wants to know what reading costs calls
+        them one after the other.
+
+        Raises:
+            SampleError: Likewise.
+        """
+
     def process(self, source: Source) -> Features:
         """All inputs of the graph for this source.
 
@@ -72,8 +82,13 @@ class Processor(Protocol):
 class Decoder(Protocol):
     """Turns one sample's raw outputs, cut to their true length, into a prediction."""
 
-    def decode(self, outputs: Mapping[str, Array]) -> Prediction:
-        """The answer."""
+    def decode(self, outputs: Mapping[str, Array], *, detailed: bool = False) -> Prediction:
+        """The answer.
+
+        Args:
+            outputs: Of one sample, cut to their true length.
+            detailed: With all that can be said about it (for speech: where each word lies, and how sure it is).
+        """
 
     def margin(self, outputs: Mapping[str, Array]) -> float:
         """Smallest difference between the best and the second best score: how near the answer is to another one."""
@@ -92,6 +107,51 @@ class Reference(Protocol):
         """What computed it: package names and versions."""
 
 
+class Cutter(Protocol):
+    """Cuts what is too long for one pass of the network into overlapping windows, and joins their outputs."""
+
+    def cut(self, source: Source, seconds: float) -> tuple[Source, ...]:
+        """Windows of at most so many seconds that overlap; the source itself where it is no longer than that.
+
+        Raises:
+            SampleError: The source cannot be used.
+        """
+
+    def join(self, windows: Sequence[Source], outputs: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        """The outputs of the whole source, as if the network had seen it at once.
+
+        Args:
+            windows: As `cut` gave them.
+            outputs: Of each of them, cut to their true length.
+        """
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How outputs become an answer where the family leaves a choice. The defaults are the original's greedy decoding.
+
+    Attributes:
+        beam: Width of the prefix beam search; None for greedy decoding, unless a language model or hotwords are given.
+        language_model: An ARPA file.
+        alpha: Weight of the language model's natural logarithms.
+        beta: Added for each word.
+        hotwords: Words or phrases that the search prefers.
+        hotword_weight: Added for each word of a hotword.
+    """
+
+    beam: int | None = None
+    language_model: Path | None = None
+    alpha: float = 0.5
+    beta: float = 1.0
+    hotwords: tuple[str, ...] = ()
+    hotword_weight: float = 5.0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether nothing was asked for but the original's decoding."""
+        return self.beam is None and self.language_model is None and not self.hotwords
+
+
 @dataclass(frozen=True)
 class SessionOptions:
     """How a bundle is opened.
@@ -99,10 +159,12 @@ class SessionOptions:
     Attributes:
         precision: ``fp32`` (later backends know more).
         threads: Intra-operator threads, None for as many as the process may use.
+        optimise: Whether the runtime may rewrite the graph; False runs it as it stands in the file.
     """
 
     precision: str = "fp32"
     threads: int | None = None
+    optimise: bool = True
 
 
 class Session(Protocol):
@@ -177,6 +239,22 @@ class PresetFile:
 
 
 @dataclass(frozen=True)
+class OldRecipe:
+    """How the family's published recipe feeds its data, for comparison only. Padding counts as sound there.
+
+    Attributes:
+        length: Every sample is padded to this length along the planned axis.
+        true_outputs: Whether it cuts the outputs to the sample's own length before decoding; otherwise what the network
+            says about the padding is decoded too. Longer samples are dropped either way.
+        source: Where this is written.
+    """
+
+    length: int
+    true_outputs: bool
+    source: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A model family, as the list of its parts. Knows no backend and no data set.
 
@@ -188,9 +266,11 @@ class Recipe:
         read: Checkpoint path to tensors.
         build: Tensors to graph.
         processor: From processor.json and the bundle's text files.
-        decoder: Likewise.
+        decoder: Likewise, and how the user wants it decoded.
         reference: The original network from a checkpoint; raises MissingDependencyError without the extra.
         probes: Sounds for the self-check at export: several lengths, seeded.
+        cutter: For inputs too long for one pass, from processor.json; None where the task has none.
+        old_recipe: What ``inferry bench --baseline recipe`` compares with; None where there is none.
     """
 
     family: str
@@ -200,6 +280,8 @@ class Recipe:
     read: Callable[[Path], Checkpoint]
     build: Callable[[Checkpoint], Network]
     processor: Callable[[Mapping[str, Any], Mapping[str, str]], Processor]
-    decoder: Callable[[Mapping[str, Any], Mapping[str, str]], Decoder]
+    decoder: Callable[[Mapping[str, Any], Mapping[str, str], Decoding], Decoder]
     reference: Callable[[Checkpoint], Reference]
     probes: Callable[[Mapping[str, Any]], Sequence[Audio]]
+    cutter: Callable[[Mapping[str, Any]], Cutter] | None = None
+    old_recipe: OldRecipe | None = None

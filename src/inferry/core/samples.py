@@ -92,20 +92,52 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a transcription, found again in the sound.
+
+    Attributes:
+        text: The word.
+        start: Seconds from the beginning of the source.
+        end: Seconds from the beginning of the source, greater than `start`.
+        confidence: 0 to 1.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; times to the millisecond."""
+        return {
+            "text": self.text,
+            "start": round(self.start, 3),
+            "end": round(self.end, 3),
+            "confidence": round(self.confidence, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Transcription:
     """The decoded answer for one utterance.
 
     Attributes:
-        text: As the original model's greedy decoder prints it.
+        text: As the original model's greedy decoder prints it, or what a beam search found.
         frames: Output frames that were decoded.
+        words: Where each word lies and how sure it is; None where nobody asked. They never stand in predictions.jsonl:
+            a confidence has rounding noise, and that file is the same bytes for any batching.
     """
 
     text: str
     frames: int
+    words: tuple[Word, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The prediction's part of a row of predictions.jsonl."""
-        return {"text": self.text, "frames": self.frames}
+        """The prediction's part of a row of predictions.jsonl; with `words` where they were asked for."""
+        row: dict[str, Any] = {"text": self.text, "frames": self.frames}
+        if self.words is not None:
+            row["words"] = [word.to_json() for word in self.words]
+        return row
 
 
 Prediction = Transcription

@@ -1,7 +1,7 @@
 """data2vec for speech with a CTC head (Baevski et al. 2022, arXiv:2202.03555)."""
 
 from inferry.checkpoints.huggingface_speech import read_data2vec_audio
-from inferry.core.protocols import Checkpoint, Recipe, Reference
+from inferry.core.protocols import Checkpoint, OldRecipe, Recipe, Reference
 from inferry.models.huggingface import speech_preset as _preset
 from inferry.networks.data2vec_audio import build
 from inferry.processing.speech import decoder, probes, processor
@@ -26,4 +26,5 @@ RECIPE = Recipe(
     decoder=decoder,
     reference=_reference,
     probes=probes,
+    old_recipe=OldRecipe(559_280, true_outputs=False, source="Ascend ModelZoo, built-in audio recipes"),
 )

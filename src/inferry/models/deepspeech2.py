@@ -1,7 +1,7 @@
 """DeepSpeech2 of deepspeech.pytorch V3.0 (Amodei et al. 2015, arXiv:1512.02595)."""
 
 from inferry.checkpoints.lightning_deepspeech import read_deepspeech2
-from inferry.core.protocols import Checkpoint, Preset, PresetFile, Recipe, Reference
+from inferry.core.protocols import Checkpoint, OldRecipe, Preset, PresetFile, Recipe, Reference
 from inferry.networks.deepspeech2 import build
 from inferry.processing.speech import decoder, probes, processor
 
@@ -34,4 +34,5 @@ RECIPE = Recipe(
     decoder=decoder,
     reference=_reference,
     probes=probes,
+    old_recipe=OldRecipe(621, true_outputs=True, source="Ascend ModelZoo, built-in audio recipes"),
 )

@@ -1,7 +1,7 @@
 """wav2vec 2.0 with a CTC head (Baevski et al. 2020, arXiv:2006.11477)."""
 
 from inferry.checkpoints.huggingface_speech import read_wav2vec2
-from inferry.core.protocols import Checkpoint, Recipe, Reference
+from inferry.core.protocols import Checkpoint, OldRecipe, Recipe, Reference
 from inferry.models.huggingface import speech_preset as _preset
 from inferry.networks.wav2vec2 import build
 from inferry.processing.speech import decoder, probes, processor
@@ -27,4 +27,5 @@ RECIPE = Recipe(
     decoder=decoder,
     reference=_reference,
     probes=probes,
+    old_recipe=OldRecipe(100_000, true_outputs=False, source="Ascend ModelZoo, built-in audio recipes"),
 )

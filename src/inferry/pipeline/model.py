@@ -1,6 +1,7 @@
 """A bundle opened for use: from samples to raw outputs and predictions."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -8,7 +9,7 @@ from typing import Any, Self
 from inferry.backends.registry import get_backend
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import BackendError, UsageError
-from inferry.core.protocols import SessionOptions
+from inferry.core.protocols import Decoding, SessionOptions
 from inferry.core.samples import Audio, AudioFile, Features, Prediction, Source
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
@@ -30,19 +31,27 @@ class Model:
         options: Precision and threads.
         plan: `infer` and `predict` pad to its buckets, as on a backend that compiles them; None to pad no more than a
             batch needs.
+        decoding: How outputs become answers; None for the original's way.
 
     Raises:
         UsageError: Unknown family or backend.
         BackendError: The backend is not installed or cannot open the bundle so.
     """
 
-    def __init__(self, bundle: Bundle, backend: str, options: SessionOptions, plan: ShapePlan | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str,
+        options: SessionOptions,
+        plan: ShapePlan | None = None,
+        decoding: Decoding | None = None,
+    ) -> None:
         recipe = get_recipe(bundle.manifest.family)
         config, files = bundle.read_json(PROCESSOR), bundle.text_files()
         self.bundle = bundle
         self._plan = plan
         self.processor = recipe.processor(config, files)
-        self.decoder = recipe.decoder(config, files)
+        self.decoder = recipe.decoder(config, files, decoding or Decoding())
         runtime = get_backend(backend)
         if (missing := runtime.missing()) is not None:
             raise BackendError(f"backend {backend} cannot be used: {missing}")
@@ -107,12 +116,15 @@ class Model:
         bucket = None if self._plan is None else self._plan.bucket_for(max(one.length for one in features))
         return None if bucket is None else bucket.length
 
-    def predict(self, samples: Sequence[SampleLike], batch_size: int | None = None) -> list[Prediction]:
+    def predict(
+        self, samples: Sequence[SampleLike], batch_size: int | None = None, *, detailed: bool = False
+    ) -> list[Prediction]:
         """Decoded answers, the same for every batch size.
 
         Args:
             samples: As for `infer`.
             batch_size: As for `infer`.
+            detailed: With the words' times and confidences; these carry the rounding noise of a batch.
 
         Raises:
             SampleError: A sample is bad.
@@ -124,16 +136,18 @@ class Model:
             bucket = self._bucket(features)
             outputs = self.run_batch(features, bucket)
             alone = len(features) == 1 and bucket in {None, features[0].length}
-            results += [self._answer(f, o, alone=alone) for f, o in zip(features, outputs, strict=True)]
+            results += [
+                self._answer(f, o, alone=alone, detailed=detailed) for f, o in zip(features, outputs, strict=True)
+            ]
         return results
 
-    def _answer(self, features: Features, outputs: Mapping[str, Array], *, alone: bool) -> Prediction:
+    def _answer(self, features: Features, outputs: Mapping[str, Array], *, alone: bool, detailed: bool) -> Prediction:
         if features.answer is not None:
-            return features.answer
+            return replace(features.answer, words=()) if detailed else features.answer
         require_finite(outputs)
         if not alone and not self.is_settled(outputs):
             (outputs,) = self.run_batch([features])
-        return self.decoder.decode(outputs)
+        return self.decoder.decode(outputs, detailed=detailed)
 
 
 def _checked_size(batch_size: int | None) -> int:

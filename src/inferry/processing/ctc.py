@@ -34,11 +34,12 @@ class GreedyCtcDecoder:
     blank: int
     word_delimiter: str
 
-    def decode(self, outputs: Mapping[str, Array]) -> Transcription:
+    def decode(self, outputs: Mapping[str, Array], *, detailed: bool = False) -> Transcription:  # noqa: ARG002 -- soon
         """The text of one utterance.
 
         Args:
             outputs: `logits`, float (frames, vocabulary), cut to the true frames.
+            detailed: Find each word in the sound.
 
         Raises:
             SampleError: A logit is not finite, or the vocabulary has another size.

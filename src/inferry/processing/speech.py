@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inferry.core.errors import BundleError
-from inferry.core.protocols import Decoder, Processor
+from inferry.core.protocols import Decoder, Decoding, Processor
 from inferry.core.samples import Audio, Features, Source, Transcription
 from inferry.processing import audio
 from inferry.processing.ctc import GreedyCtcDecoder
@@ -38,6 +38,15 @@ class SpeechProcessor:
         if isinstance(self._settings, WaveformSettings):
             return waveform_length(count, self._settings)
         return spectrogram_length(count, self._settings)
+
+    def read(self, source: Source) -> Audio:
+        """Mono float32 sound at the network's rate.
+
+        Raises:
+            SampleError: The sound cannot be read.
+        """
+        rate = self._settings.sampling_rate
+        return Audio(audio.read(source, rate), rate)
 
     def process(self, source: Source) -> Features:
         """The network's inputs; silence is answered at once with an empty text.
@@ -74,7 +83,7 @@ def processor(config: Mapping[str, Any], files: Mapping[str, str]) -> Processor:
     raise BundleError(f"processor.json asks for input {kind!r}; available: spectrogram, waveform")
 
 
-def decoder(config: Mapping[str, Any], files: Mapping[str, str]) -> Decoder:
+def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decoding | None = None) -> Decoder:  # noqa: ARG001 -- soon
     """The decoder that a bundle's processor.json and vocab.json describe.
 
     Raises:

@@ -43,7 +43,13 @@ def test_a_wav2vec2_folder(wav2vec2):
             "epsilon": 1e-7,
             "minimum_samples": 20,
         },
-        "decode": {"kind": "ctc-greedy", "style": "huggingface", "blank": 0, "word_delimiter": "|"},
+        "decode": {
+            "kind": "ctc-greedy",
+            "style": "huggingface",
+            "blank": 0,
+            "word_delimiter": "|",
+            "frame_seconds": np.prod(wav2vec2.config["conv_stride"]) / 16000,
+        },
     }
     assert "wav2vec2.masked_spec_embed" not in checkpoint.tensors
     assert not [name for name in checkpoint.tensors if "weight_" in name]

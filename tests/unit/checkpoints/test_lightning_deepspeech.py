@@ -37,7 +37,13 @@ def test_a_bidirectional_checkpoint(deepspeech):
             "pad_mode": "reflect",
             "minimum_samples": 161,
         },
-        "decode": {"kind": "ctc-greedy", "style": "deepspeech", "blank": 0, "word_delimiter": " "},
+        "decode": {
+            "kind": "ctc-greedy",
+            "style": "deepspeech",
+            "blank": 0,
+            "word_delimiter": " ",
+            "frame_seconds": 0.02,
+        },
     }
     assert json.loads(checkpoint.files["vocab.json"]) == ["_", "A", " "]
     del file.tensors["conv.seq_module.1.num_batches_tracked"]

@@ -77,11 +77,11 @@ def test_a_missing_file_is_named(folder):
 
 def test_another_schema_is_refused(folder):
     edit_manifest(folder, schema=99)
-    with pytest.raises(BundleError, match="schema 99, this version of Inferry reads 1"):
+    with pytest.raises(BundleError, match="schema 99, this version of Inferry reads 2"):
         open_bundle(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"schema": 1}', '{"schema": 1, "family": "a"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"schema": 2}', '{"schema": 2, "family": "a"}'])
 def test_a_broken_manifest_is_refused(folder, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(BundleError, match="export the bundle again"):

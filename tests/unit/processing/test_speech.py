@@ -10,7 +10,7 @@ from inferry.processing.speech import decoder, probes, processor
 WAVEFORM = {"kind": "waveform", "sampling_rate": 16000, "normalize": True, "epsilon": 1e-7, "minimum_samples": 400}
 SPECTROGRAM = {"kind": "spectrogram", "sampling_rate": 16000, "window_size": 0.02, "window_stride": 0.01}
 SPECTROGRAM |= {"window": "hamming", "pad_mode": "reflect", "minimum_samples": 161}
-GREEDY = {"kind": "ctc-greedy", "style": "huggingface", "blank": 0, "word_delimiter": "|"}
+GREEDY = {"kind": "ctc-greedy", "style": "huggingface", "blank": 0, "word_delimiter": "|", "frame_seconds": 0.02}
 
 
 def noise(count, rate=16_000):

@@ -1,0 +1,1 @@
+"""Graph rewrites: one file each, ONNX model in, ONNX model out."""
