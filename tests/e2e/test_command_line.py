@@ -28,7 +28,10 @@ def checkpoint(tiny, tmp_path_factory):
     return tiny.write_folder(tmp_path_factory.mktemp("folder") / "checkpoint")
 
 
-VERBS = ["models", "doctor", "export", "plan", "infer", "evaluate", "run", "predict", "verify"]
+VERBS = [
+    *("models", "doctor", "export", "plan", "infer", "evaluate"),
+    *("compare", "bench", "report", "run", "predict", "verify"),
+]
 
 
 @pytest.mark.parametrize("verb", VERBS)

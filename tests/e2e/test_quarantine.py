@@ -171,14 +171,14 @@ def test_near_ties_are_settled_alone(tiny_bundle, easy, tmp_path, monkeypatch):
 
 
 def test_a_bug_in_processing_does_not_end_the_run(tiny_bundle, easy, tmp_path, monkeypatch):
-    original = SpeechProcessor.process
+    original = SpeechProcessor.read
 
     def buggy(self, source):
         if source.path.name == "002.wav":
             raise ZeroDivisionError("oops")
         return original(self, source)
 
-    monkeypatch.setattr(SpeechProcessor, "process", buggy)
+    monkeypatch.setattr(SpeechProcessor, "read", buggy)
     run = infer(tiny_bundle.path, easy, tmp_path / "run", Options(batch_size=2))
     (error,) = rows(run, "errors.jsonl")
     assert (error["id"], error["stage"]) == ("utt002", "process")

@@ -12,7 +12,10 @@ import pytest
 MARK = "<!-- runs -->"
 BLOCK = re.compile(re.escape(MARK) + r"\n```(\w+)\n(.*?)```", re.DOTALL)
 CLIPS = 24
-VERBS_IN_README = {"doctor", "models", "run", "export", "verify", "plan", "infer", "evaluate", "predict"}
+VERBS_IN_README = {
+    *("doctor", "models", "run", "export", "verify", "plan", "infer", "evaluate"),
+    *("compare", "bench", "report", "predict"),
+}
 
 
 @pytest.fixture(scope="module")

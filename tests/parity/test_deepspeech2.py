@@ -52,7 +52,7 @@ def run(session, spectrograms, time):
 
 
 def decoder_of(checkpoint):
-    return GreedyCtcDecoder(tuple(json.loads(checkpoint.files["vocab.json"])), "deepspeech", 0, " ")
+    return GreedyCtcDecoder(tuple(json.loads(checkpoint.files["vocab.json"])), "deepspeech", 0, " ", 0.02)
 
 
 @pytest.mark.parametrize("pad_mode", ["reflect", "constant"])

@@ -81,7 +81,7 @@ def test_spectrogram_of_librosa_0_9(deepspeech):
 
 
 def test_huggingface_decoding(huggingface):
-    decoder = GreedyCtcDecoder(huggingface["tokens"], "huggingface", blank=0, word_delimiter="|")
+    decoder = GreedyCtcDecoder(huggingface["tokens"], "huggingface", blank=0, word_delimiter="|", frame_seconds=0.02)
     frames = huggingface["arrays"]["frames"]
     for utterance in UTTERANCES:
         logits = huggingface["arrays"][f"alone_{utterance}_logits"]
@@ -95,7 +95,7 @@ def test_huggingface_decoding(huggingface):
 
 def test_deepspeech_decoding(deepspeech):
     labels = tuple(json.loads((deepspeech / "labels.json").read_text()))
-    decoder = GreedyCtcDecoder(labels, "deepspeech", blank=0, word_delimiter=" ")
+    decoder = GreedyCtcDecoder(labels, "deepspeech", blank=0, word_delimiter=" ", frame_seconds=0.02)
     texts = json.loads((deepspeech / "expected_text.json").read_text())
     arrays = np.load(deepspeech / "expected.npz")
     for pad_mode in ("reflect", "constant"):
@@ -108,7 +108,7 @@ def test_deepspeech_decoding(deepspeech):
 
 def test_deepspeech_collapse_of_label_sequences(deepspeech):
     labels = tuple(json.loads((deepspeech / "labels.json").read_text()))
-    decoder = GreedyCtcDecoder(labels, "deepspeech", blank=0, word_delimiter=" ")
+    decoder = GreedyCtcDecoder(labels, "deepspeech", blank=0, word_delimiter=" ", frame_seconds=0.02)
     cases = json.loads((deepspeech / "metrics.json").read_text())["greedy"]
     assert cases
     for ids, text in cases:

@@ -5,14 +5,22 @@ from typing import Final
 import typer
 
 from inferry.cli import console
+from inferry.cli.decoding import decoding_of
 from inferry.cli.options import (
+    Alpha,
     Backend,
     BatchSize,
+    Beam,
+    Beta,
     BundleArgument,
     Data,
+    Hotword,
+    HotwordWeight,
     Json,
+    LanguageModel,
     Layout,
     Limit,
+    MaxSeconds,
     Output,
     Plan,
     Precision,
@@ -20,6 +28,7 @@ from inferry.cli.options import (
     Threads,
     Workers,
 )
+from inferry.core.protocols import MAX_SECONDS, Decoding
 from inferry.core.runs import ERRORS, Run
 
 EXAMPLE: Final = "inferry infer bundle/ --data folder-of-audio/ --output run/"
@@ -39,13 +48,21 @@ def command(
     workers: Workers = None,
     limit: Limit = None,
     layout: Layout = None,
+    max_seconds: MaxSeconds = MAX_SECONDS,
+    beam: Beam = None,
+    lm: LanguageModel = None,
+    alpha: Alpha = Decoding.alpha,
+    beta: Beta = Decoding.beta,
+    hotword: Hotword = None,
+    hotword_weight: HotwordWeight = Decoding.hotword_weight,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Run a data set through a bundle; an interrupted run goes on where it stopped."""
     from inferry.pipeline.infer import Options, infer, require_predictions
 
-    options = Options(backend, precision, threads, batch_size, plan, workers, limit, layout)
+    decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
+    options = Options(backend, precision, threads, batch_size, plan, workers, limit, layout, decoding, max_seconds)
     with console.progress_bar(quiet=as_json) as progress:
         run = infer(bundle, data, output, options, progress)
     if as_json:
@@ -63,6 +80,8 @@ def show_run(run: Run) -> None:
         f"{run.path}: {info['predictions']:,} of {info['samples']:,} samples answered,"
         f" {info['quarantined']:,} quarantined"
     )
+    if info["cut"]:
+        console.out.print(f"  {info['cut']:,} longer than {info['config']['max_seconds']:g} s, joined from windows")
     for count, row in enumerate(run.rows(ERRORS)):
         if count == _SHOWN:
             console.out.print(f"  … all {info['quarantined']:,} in {run.path / ERRORS}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from inferry.cli import doctor, evaluate, export, infer, models, plan, predict, run, verify
+from inferry.cli import bench, compare, doctor, evaluate, export, infer, models, plan, predict, report, run, verify
 from inferry.core.machine import package_version
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for module in (models, doctor, export, plan, infer, evaluate, run, predict, verify):
+for module in (models, doctor, export, plan, infer, evaluate, compare, bench, report, run, predict, verify):
     # The verb is the file's name.
     app.command(module.__name__.rpartition(".")[2], epilog=f"Example: {module.EXAMPLE}")(module.command)
 

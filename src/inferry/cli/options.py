@@ -35,7 +35,7 @@ LanguageModel = Annotated[
     Path | None, typer.Option("--lm", help="Language model in ARPA format; the beam search asks it.")
 ]
 Alpha = Annotated[float, typer.Option(min=0.0, help="Weight of the language model.")]
-Beta = Annotated[float, typer.Option(help="Bonus for each word that the beam search writes.")]
+Beta = Annotated[float, typer.Option(help="Bonus for each word that the language model scores.")]
 Hotword = Annotated[
     list[str] | None, typer.Option(help="A word or phrase that the beam search prefers; may be given several times.")
 ]

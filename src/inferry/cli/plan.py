@@ -6,7 +6,8 @@ from typing import Annotated, Final
 import typer
 
 from inferry.cli import console
-from inferry.cli.options import Backend, BatchSize, BundleArgument, Data, Json, Limit, Threads
+from inferry.cli.options import Backend, BatchSize, BundleArgument, Data, Json, Limit, MaxSeconds, Threads
+from inferry.core.protocols import MAX_SECONDS
 from inferry.pipeline.plan import Planned
 
 EXAMPLE: Final = "inferry plan bundle/ --data folder-of-audio/ --shapes 4 --output plan.json"
@@ -24,13 +25,23 @@ def command(
     backend: Backend = "onnxruntime",
     threads: Threads = None,
     limit: Limit = None,
+    max_seconds: MaxSeconds = MAX_SECONDS,
     as_json: Json = False,
 ) -> None:
     """The shape plan of a data set, and what it saves."""
     from inferry.pipeline.plan import plan
     from inferry.planning.make import write_plan
 
-    planned = plan(bundle, data, shapes=shapes, batch_size=batch_size, backend=backend, threads=threads, limit=limit)
+    planned = plan(
+        bundle,
+        data,
+        shapes=shapes,
+        batch_size=batch_size,
+        backend=backend,
+        threads=threads,
+        limit=limit,
+        max_seconds=max_seconds,
+    )
     if output is not None:
         write_plan(planned.plan, output)
     if as_json:

@@ -3,18 +3,26 @@
 from typing import Final
 
 from inferry.cli import console
+from inferry.cli.decoding import decoding_of
 from inferry.cli.evaluate import show_evaluation
 from inferry.cli.export import show_export
 from inferry.cli.infer import exit_if_quarantined, show_run
 from inferry.cli.options import (
+    Alpha,
     Backend,
     BatchSize,
+    Beam,
+    Beta,
     Checkpoint,
     Data,
     FamilyArgument,
+    Hotword,
+    HotwordWeight,
     Json,
+    LanguageModel,
     Layout,
     Limit,
+    MaxSeconds,
     NoReference,
     Output,
     Plan,
@@ -24,6 +32,7 @@ from inferry.cli.options import (
     Workers,
 )
 from inferry.core.bundle import Bundle
+from inferry.core.protocols import MAX_SECONDS, Decoding
 from inferry.pipeline.export import Export
 
 EXAMPLE: Final = "inferry run wav2vec2 --checkpoint wav2vec2-base-960h/ --data LibriSpeech/test-clean --output run/"
@@ -43,11 +52,18 @@ def command(
     workers: Workers = None,
     limit: Limit = None,
     layout: Layout = None,
+    max_seconds: MaxSeconds = MAX_SECONDS,
+    beam: Beam = None,
+    lm: LanguageModel = None,
+    alpha: Alpha = Decoding.alpha,
+    beta: Beta = Decoding.beta,
+    hotword: Hotword = None,
+    hotword_weight: HotwordWeight = Decoding.hotword_weight,
     no_reference: NoReference = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
-    """Export, plan, infer and evaluate; what is done already is not done again."""
+    """Export, plan, infer, evaluate and report; what is done already is not done again."""
     from inferry.pipeline.infer import Options
     from inferry.pipeline.run import run
 
@@ -59,7 +75,8 @@ def command(
         else:
             show_export(made)
 
-    options = Options(backend, precision, threads, batch_size, plan, workers, limit, layout)
+    decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
+    options = Options(backend, precision, threads, batch_size, plan, workers, limit, layout, decoding, max_seconds)
     with console.progress_bar(quiet=as_json) as progress:
         outcome = run(
             family,
@@ -73,11 +90,13 @@ def command(
         )
     if as_json:
         metrics = None if outcome.evaluation is None else outcome.evaluation.to_json(rows=False)
-        console.print_json({"run": str(outcome.run.path), **outcome.run.info, "metrics": metrics})
+        found = {"run": str(outcome.run.path), **outcome.run.info, "metrics": metrics, "report": str(outcome.report)}
+        console.print_json(found)
     else:
         show_run(outcome.run)
         if outcome.evaluation is not None:
             show_evaluation(outcome.evaluation)
         else:
             console.out.print(f"[bold yellow]not scored:[/] {console.escape(outcome.unscored)}")
+        console.out.print(f"report: {outcome.report}")
     exit_if_quarantined(outcome.run, strict=strict)

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from inferry.core.samples import Audio, Features, Prediction, Source
 from inferry.core.specs import Array, TensorSpec
+
+MAX_SECONDS: Final = 36.0
+"""Longer sounds run in windows unless the user says otherwise. The longest utterance of LibriSpeech's test sets has
+34.955 s: by default nothing that is one utterance is cut."""
 
 
 @dataclass(frozen=True)
@@ -107,22 +111,44 @@ class Reference(Protocol):
         """What computed it: package names and versions."""
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a source that the network sees at once.
+
+    Attributes:
+        source: The part.
+        start: Seconds from the beginning of the whole to its own.
+    """
+
+    source: Source
+    start: float = 0.0
+
+
 class Cutter(Protocol):
     """Cuts what is too long for one pass of the network into overlapping windows, and joins their outputs."""
 
-    def cut(self, source: Source, seconds: float) -> tuple[Source, ...]:
-        """Windows of at most so many seconds that overlap; the source itself where it is no longer than that.
+    def cut(self, source: Source, seconds: float) -> tuple[Window, ...]:
+        """Windows of at most so many seconds that overlap; one window, the source itself, where it is no longer.
 
         Raises:
             SampleError: The source cannot be used.
         """
 
-    def join(self, windows: Sequence[Source], outputs: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    def empty(self, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs of a window whose input alone says that nothing is in it (silence), in the same shapes."""
+
+    def join(self, windows: Sequence[Window], outputs: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         """The outputs of the whole source, as if the network had seen it at once.
+
+        What it chooses may hang on nothing but what `Decoder.margin` guards, so that the rounding noise of a batch
+        cannot change an answer.
 
         Args:
             windows: As `cut` gave them.
             outputs: Of each of them, cut to their true length.
+
+        Raises:
+            SampleError: They leave a gap.
         """
 
 
@@ -134,7 +160,7 @@ class Decoding:
         beam: Width of the prefix beam search; None for greedy decoding, unless a language model or hotwords are given.
         language_model: An ARPA file.
         alpha: Weight of the language model's natural logarithms.
-        beta: Added for each word.
+        beta: Added for each word that the language model scores.
         hotwords: Words or phrases that the search prefers.
         hotword_weight: Added for each word of a hotword.
     """
@@ -142,7 +168,7 @@ class Decoding:
     beam: int | None = None
     language_model: Path | None = None
     alpha: float = 0.5
-    beta: float = 1.0
+    beta: float = 2.0
     hotwords: tuple[str, ...] = ()
     hotword_weight: float = 5.0
 

@@ -7,3 +7,9 @@ LOGITS: Final[dict[str, float]] = {"fp32": 1e-4}
 
 NEAR_TIE: Final[float] = 2e-4
 """Scores nearer than this can change places within `LOGITS["fp32"]`; the sample alone settles such an answer."""
+
+SAME: Final[float] = 1e-8
+"""Greatest difference of a tensor, as a part of its scale, where the same operators see the same numbers."""
+
+ROUNDING: Final[float] = 1e-6
+"""The same where a runtime may add in another order: fused, or in another batch. A fault is looked for above it."""

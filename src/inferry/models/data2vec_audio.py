@@ -5,6 +5,7 @@ from inferry.core.protocols import Checkpoint, OldRecipe, Recipe, Reference
 from inferry.models.huggingface import speech_preset as _preset
 from inferry.networks.data2vec_audio import build
 from inferry.processing.speech import decoder, probes, processor
+from inferry.processing.windows import cutter
 
 
 def _reference(checkpoint: Checkpoint) -> Reference:
@@ -26,5 +27,6 @@ RECIPE = Recipe(
     decoder=decoder,
     reference=_reference,
     probes=probes,
+    cutter=cutter,
     old_recipe=OldRecipe(559_280, true_outputs=False, source="Ascend ModelZoo, built-in audio recipes"),
 )

@@ -4,6 +4,7 @@ from inferry.checkpoints.lightning_deepspeech import read_deepspeech2
 from inferry.core.protocols import Checkpoint, OldRecipe, Preset, PresetFile, Recipe, Reference
 from inferry.networks.deepspeech2 import build
 from inferry.processing.speech import decoder, probes, processor
+from inferry.processing.windows import cutter
 
 _RELEASE = "https://github.com/SeanNaren/deepspeech.pytorch/releases/download/V3.0"
 
@@ -34,5 +35,6 @@ RECIPE = Recipe(
     decoder=decoder,
     reference=_reference,
     probes=probes,
+    cutter=cutter,
     old_recipe=OldRecipe(621, true_outputs=True, source="Ascend ModelZoo, built-in audio recipes"),
 )

@@ -11,8 +11,8 @@ from inferry.core.errors import BackendError, SampleError
 from inferry.core.runs import Journal
 from inferry.core.samples import AudioFile, Features, Prediction, Rejected, Sample
 from inferry.core.specs import Array
-from inferry.pipeline.execution import require_finite
 from inferry.pipeline.model import Model
+from inferry.pipeline.pieces import Outputs, Piece, Pieces
 
 _DECODING_BATCHES = 4
 """Batches that may wait for the decoder before the network waits for it."""
@@ -20,14 +20,14 @@ _DECODING_BATCHES = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples that run together.
+    """Pieces that run together.
 
     Attributes:
-        indices: Places in the data set.
-        pad_to: Length of the bucket, None to pad to the longest sample.
+        pieces: Whole samples and windows of long ones.
+        pad_to: Length of the bucket, None to pad to the longest piece.
     """
 
-    indices: tuple[int, ...]
+    pieces: tuple[Piece, ...]
     pad_to: int | None = None
 
 
@@ -44,7 +44,9 @@ class Tally:
     total_units: int = 0
     valid_units: int = 0
     padded_units: int = 0
-    stages: dict[str, float] = field(default_factory=lambda: {"process": 0.0, "infer": 0.0, "decode": 0.0})
+    stages: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "features", "infer", "decode"), 0.0)
+    )
     started: float = field(default_factory=perf_counter)
 
     @property
@@ -75,10 +77,13 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Processed:
-    index: int
-    features: Features | None
-    problem: SampleError | None
-    seconds: float
+    """A piece with its features or its problem; with neither where the sample has failed already."""
+
+    piece: Piece
+    features: Features | None = None
+    problem: SampleError | None = None
+    read_seconds: float = 0.0
+    features_seconds: float = 0.0
 
 
 class Engine:
@@ -109,6 +114,7 @@ class Engine:
         self._workers = workers
         self._tally = tally
         self._progress = progress
+        self._pieces = Pieces(model.join)
         self._decoding: deque[Future[list[_Processed]]] = deque()
 
     def run(self, batches: Iterable[Batch]) -> None:
@@ -138,9 +144,9 @@ class Engine:
         waiting: deque[tuple[Batch, list[Future[_Processed]]]] = deque()
         ahead = 0
         for batch in batches:
-            waiting.append((batch, [readers.submit(self._process, index) for index in batch.indices]))
-            ahead += len(batch.indices)
-            while len(waiting) > 1 and ahead > 2 * self._workers + len(waiting[0][0].indices):
+            waiting.append((batch, [readers.submit(self._process, piece) for piece in batch.pieces]))
+            ahead += len(batch.pieces)
+            while len(waiting) > 1 and ahead > 2 * self._workers + len(waiting[0][0].pieces):
                 first, futures = waiting.popleft()
                 ahead -= len(futures)
                 yield first, [future.result() for future in futures]
@@ -148,24 +154,28 @@ class Engine:
             first, futures = waiting.popleft()
             yield first, [future.result() for future in futures]
 
-    def _process(self, index: int) -> _Processed:
-        start = perf_counter()
-        sample = self._items[index]
-        assert isinstance(sample, Sample), "batches hold samples only"
+    def _process(self, piece: Piece) -> _Processed:
+        if piece.index in self._journal:
+            return _Processed(piece)
         features, problem = None, None
+        times = [perf_counter()]
         try:
-            features = self._model.processor.process(sample.source)
+            source = self._model.processor.read(piece.source)
+            times.append(perf_counter())
+            features = self._model.processor.process(source)
         except SampleError as error:
             problem = error
         except Exception as error:  # noqa: BLE001 -- one sample must not end a run of a million; it is not silent
             problem = SampleError("process", f"unexpected {type(error).__name__}: {error} (please report this)")
-        return _Processed(index, features, problem, perf_counter() - start)
+        times.append(perf_counter())
+        return _Processed(piece, features, problem, times[1] - times[0], times[-1] - times[1])
 
     def _submit(self, decoder: ThreadPoolExecutor, batch: Batch, processed: Sequence[_Processed]) -> None:
         """Run what needs the network and hand everything to the decoding thread."""
-        self._tally.stages["process"] += sum(one.seconds for one in processed)
-        rows = [one for one in processed if one.features is not None and one.features.answer is None]
-        others = [one for one in processed if one.features is None or one.features.answer is not None]
+        self._tally.stages["read"] += sum(one.read_seconds for one in processed)
+        self._tally.stages["features"] += sum(one.features_seconds for one in processed)
+        rows = [one for one in processed if _needs_network(one)]
+        others = [one for one in processed if not _needs_network(one)]
         outputs, failed = self._outputs(rows, batch.pad_to)
         # With one row the length is its own, unless it was padded up to a bucket.
         alone = len(rows) == 1 and batch.pad_to in {None, _length(rows[0])}
@@ -184,7 +194,7 @@ class Engine:
             outputs = self._model.run_batch(features, pad_to)
         except BackendError as error:
             if len(rows) == 1:
-                failure = _Processed(rows[0].index, None, SampleError("infer", str(error)), 0.0)
+                failure = _Processed(rows[0].piece, problem=SampleError("infer", str(error)))
                 rows.clear()
                 return [], [failure]
             return self._one_by_one(rows)
@@ -217,28 +227,35 @@ class Engine:
         *,
         alone: bool,
     ) -> list[_Processed]:
-        """Write answers; return those samples whose answer only a run alone can settle."""
+        """Write answers; return those pieces whose answer only a run alone can settle."""
         start = perf_counter()
         unsettled = []
         for one in others:
             if one.problem is not None:
-                self._quarantine(one.index, one.problem)
+                self._quarantine(one.piece, one.problem)
             elif one.features is not None and one.features.answer is not None:
-                self._answer(one.index, one.features, one.features.answer)
+                self._answer(one.piece, one.features.answer, one.features.seconds)
         for one, output in zip(rows, outputs, strict=True):
-            assert one.features is not None, "rows have features"
             try:
-                require_finite(output)
-                if not alone and not self._model.is_settled(output):
+                if not self._decoded(one, output, alone=alone):
                     unsettled.append(one)
-                    continue
-                answer = self._model.decoder.decode(output)
             except SampleError as error:
-                self._quarantine(one.index, error)
-                continue
-            self._answer(one.index, one.features, answer)
+                self._quarantine(one.piece, error)
         self._tally.stages["decode"] += perf_counter() - start
         return unsettled
+
+    def _decoded(self, one: _Processed, outputs: Outputs, *, alone: bool) -> bool:
+        """Take a piece's outputs, and answer a sample that has all of them; False if they are not settled."""
+        assert one.features is not None, "rows have features"
+        if one.piece.index in self._journal:
+            return True
+        outputs = self._model.checked(one.piece, one.features, outputs)
+        if not alone and not self._model.is_settled(outputs):
+            return False
+        whole = self._pieces.add(one.piece, outputs, one.features.seconds)
+        if whole is not None:
+            self._answer(one.piece, self._model.decoder.decode(whole.outputs), whole.seconds)
+        return True
 
     def _settle(self, decoder: ThreadPoolExecutor, keep: int) -> None:
         """Wait until at most `keep` batches are being decoded; run again alone what they could not settle."""
@@ -249,19 +266,30 @@ class Engine:
                 outputs, failed = self._outputs(rows, None)
                 self._decoding.append(decoder.submit(self._decode, failed, rows, outputs, alone=True))
 
-    def _answer(self, index: int, features: Features, answer: Prediction) -> None:
-        sample = self._items[index]
+    def _answer(self, piece: Piece, answer: Prediction, seconds: float | None) -> None:
+        sample = self._items[piece.index]
         assert isinstance(sample, Sample), "only samples are answered"
-        seconds = None if features.seconds is None else round(features.seconds, 6)
-        row = {"id": sample.id, **answer.to_json(), "seconds": seconds, "reference": sample.reference}
-        self._journal.add(index, row)
+        row: dict[str, Any] = {"id": sample.id, **answer.to_json()}
+        if piece.cut:
+            row["windows"] = len(piece.windows)
+        row["seconds"] = None if seconds is None else round(seconds, 6)
+        self._journal.add(piece.index, {**row, "reference": sample.reference})
         self._tally.done += 1
-        self._tally.audio_seconds += features.seconds or 0.0
+        self._tally.audio_seconds += seconds or 0.0
 
-    def _quarantine(self, index: int, error: SampleError) -> None:
-        self._journal.add(index, rejected(self._items[index], error).to_json(), error=True)
+    def _quarantine(self, piece: Piece, error: SampleError) -> None:
+        """One line a sample, whichever of its windows failed first."""
+        self._pieces.drop(piece.index)
+        if piece.index in self._journal:
+            return
+        self._journal.add(piece.index, rejected(self._items[piece.index], error).to_json(), error=True)
         self._tally.done += 1
         self._tally.quarantined += 1
+
+
+def _needs_network(one: _Processed) -> bool:
+    """A silent sample has its answer; a silent window still has to have as many frames as the network gives it."""
+    return one.features is not None and (one.features.answer is None or one.piece.cut)
 
 
 def _length(one: _Processed) -> int:

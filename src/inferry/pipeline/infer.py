@@ -2,24 +2,25 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from inferry.core.bundle import Bundle, open_bundle
 from inferry.core.errors import RunError, UsageError
-from inferry.core.files import to_json_text, write_atomic
+from inferry.core.files import sha256_of, to_json_text, write_atomic
 from inferry.core.machine import available_threads, signature
-from inferry.core.protocols import SessionOptions
+from inferry.core.protocols import MAX_SECONDS, Decoding, SessionOptions, Window
 from inferry.core.runs import ERRORS, RUN, TIMINGS, Journal, Run, begin_run, finish_run
 from inferry.core.samples import Dataset, Rejected
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import Batch, Engine, Tally
 from inferry.pipeline.execution import planned_axis
 from inferry.pipeline.model import Model
-from inferry.pipeline.plan import first, measure_lengths, measured_batch_size, most_padded
+from inferry.pipeline.pieces import Piece
+from inferry.pipeline.plan import first, measure_pieces, measured_batch_size, most_padded
 from inferry.planning.batch_size import BatchChoice
 from inferry.planning.batches import pack_batches
 from inferry.planning.make import make_plan, read_plan
@@ -34,7 +35,9 @@ _ENOUGH_SAMPLES = 1000
 
 @dataclass(frozen=True)
 class Options:
-    """How a data set is run. Nothing here can change a prediction but `limit`, `backend` and `precision`.
+    """How a data set is run.
+
+    Nothing here can change a prediction but `backend`, `precision`, `decoding` and `max_seconds`.
 
     Attributes:
         backend: Its name.
@@ -45,6 +48,8 @@ class Options:
         workers: Threads that read and process, None for one a processor.
         limit: Run the first samples only.
         kind: The data set's layout, None to recognise it.
+        decoding: How outputs become answers.
+        max_seconds: Longer sounds run in overlapping windows of this length; 0 to cut none.
     """
 
     backend: str = "onnxruntime"
@@ -55,6 +60,8 @@ class Options:
     workers: int | None = None
     limit: int | None = None
     kind: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    max_seconds: float = MAX_SECONDS
 
 
 def infer(
@@ -89,7 +96,8 @@ def infer(
     if (target / RUN).is_file() and (earlier := begin_run(target, config)).complete:
         return earlier
     # The model first: what it refuses must not leave a run folder behind.
-    with Model(opened, options.backend, SessionOptions(options.precision, options.threads)) as model:
+    session = SessionOptions(options.precision, options.threads)
+    with Model(opened, options.backend, session, decoding=options.decoding, max_seconds=options.max_seconds) as model:
         return _complete(begin_run(target, config), model, dataset, options, given=given, progress=progress)
 
 
@@ -106,13 +114,13 @@ def _complete(
     with Journal(run, len(dataset.items)) as journal:
         resumed = journal.done
         tally = Tally(total=len(dataset.items), done=resumed)
-        lengths, unmeasured = _measure(model, dataset, journal, tally)
+        pieces, unmeasured = _measure(model, dataset, journal, tally)
         plan, choice = given, None
-        if lengths and plan is None:
-            plan, choice = _plan(model, dataset, lengths, options)
-        batches = [Batch((index,)) for index in unmeasured]
-        if lengths and plan is not None:
-            batches += _batches(lengths, plan)
+        if pieces and plan is None:
+            plan, choice = _plan(model, pieces, options)
+        batches = [Batch((piece,)) for piece in unmeasured]
+        if pieces and plan is not None:
+            batches += _batches(pieces, plan)
         workers = options.workers or max(1, available_threads() - 1)
         Engine(model, dataset.items, journal, workers=workers, tally=tally, progress=progress).run(batches)
         predictions, errors = journal.publish()
@@ -125,25 +133,30 @@ def _complete(
         "signature": made_by,
     }
     write_atomic(run.path / TIMINGS, to_json_text(timings))
-    counts = {"samples": len(dataset.items), "predictions": predictions, "quarantined": errors}
-    return finish_run(run, {**counts, "signature": made_by})
+    cut = sum("windows" in row for row in run.rows()) if options.max_seconds else 0
+    counts = {"samples": len(dataset.items), "predictions": predictions, "quarantined": errors, "cut": cut}
+    return finish_run(run, {**counts, "bundle_path": str(model.bundle.path.resolve()), "signature": made_by})
 
 
-def _measure(model: Model, dataset: Dataset, journal: Journal, tally: Tally) -> tuple[dict[int, int], list[int]]:
-    """Lengths of the samples that have no answer yet, and the samples without a readable length.
+def _measure(model: Model, dataset: Dataset, journal: Journal, tally: Tally) -> tuple[list[Piece], list[Piece]]:
+    """Pieces of the samples that have no answer yet, those with a readable length first.
 
-    The latter go to the engine all the same, because reading them gives their full reason. Entries that are no samples
+    The others go to the engine all the same, because reading them gives their full reason. Entries that are no samples
     are quarantined at once.
     """
     pending = [index for index in range(len(dataset.items)) if index not in journal]
-    lengths, _ = measure_lengths(model, dataset.items, pending)
-    tally.total_units = sum(lengths.values())
+    pieces, _ = measure_pieces(model, dataset.items, pending)
+    tally.total_units = sum(piece.length for piece in pieces)
+    measured = {piece.index for piece in pieces}
+    unmeasured = []
     for index in pending:
         if isinstance(item := dataset.items[index], Rejected):
             journal.add(index, item.to_json(), error=True)
             tally.done += 1
             tally.quarantined += 1
-    return lengths, [i for i in pending if i not in lengths and i not in journal]
+        elif index not in measured:
+            unmeasured.append(Piece(index, (Window(item.source),)))
+    return pieces, unmeasured
 
 
 def _given_plan(bundle: Bundle, path: Path | None) -> ShapePlan | None:
@@ -190,43 +203,55 @@ def _config(bundle: Bundle, dataset: Dataset, options: Options) -> dict[str, Any
         "samples_sha256": digest.hexdigest(),
         "backend": options.backend,
         "precision": options.precision,
+        "decoding": _decoding_json(options.decoding),
+        "max_seconds": options.max_seconds,
     }
 
 
-def _plan(
-    model: Model, dataset: Dataset, lengths: Mapping[int, int], options: Options
-) -> tuple[ShapePlan, BatchChoice | None]:
-    axis = _axis(model.bundle)
-    cap = most_padded(axis, lengths, automatic=options.batch_size is None)
-    size, choice = options.batch_size, None
+def _decoding_json(decoding: Decoding) -> dict[str, Any]:
+    """A language model is what is in the file, wherever it lies.
+
+    Raises:
+        UsageError: There is no such file.
+    """
+    digest = None
+    if (file := decoding.language_model) is not None:
+        if not file.is_file():
+            raise UsageError(f"there is no language model at {file}: name a file in ARPA format, or leave out --lm")
+        digest = sha256_of(file)
+    return {**asdict(decoding), "language_model": digest, "hotwords": list(decoding.hotwords)}
+
+
+def _plan(model: Model, pieces: Sequence[Piece], options: Options) -> tuple[ShapePlan, BatchChoice | None]:
+    axis, lengths = _axis(model.bundle), [piece.length for piece in pieces]
+    # What a search finds in a batch is never settled, so that each sample would have to run again alone.
+    size, choice = options.batch_size if options.decoding.greedy else 1, None
+    cap = most_padded(axis, dict(enumerate(lengths)), automatic=size is None)
     if size is None:
         size = 1
-        if len(lengths) >= _ENOUGH_SAMPLES and _expected_seconds(model, dataset, lengths) > _WORTH_MEASURING:
-            choice = measured_batch_size(model, dataset.items, lengths, cap)
+        if len(pieces) >= _ENOUGH_SAMPLES and _expected_seconds(model, pieces) > _WORTH_MEASURING:
+            choice = measured_batch_size(model, pieces, cap)
             size = choice.batch_size
-    return make_plan(lengths.values(), axis=axis, batch_size=size, max_padded=cap), choice
+    return make_plan(lengths, axis=axis, batch_size=size, max_padded=cap), choice
 
 
-def _expected_seconds(model: Model, dataset: Dataset, lengths: Mapping[int, int]) -> float:
-    """What the run would take one sample at a time, from one sample of middle length; 0 if it cannot be read."""
-    ordered = sorted(lengths, key=lambda index: lengths[index])
-    index = ordered[len(ordered) // 2]
-    item = dataset.items[index]
+def _expected_seconds(model: Model, pieces: Sequence[Piece]) -> float:
+    """What the run would take one piece at a time, from one piece of middle length; 0 if it cannot be read."""
+    middle = sorted(pieces, key=lambda piece: piece.length)[len(pieces) // 2]
     try:
-        features = model.processor.process(item.source)  # type: ignore[union-attr]
+        features = model.processor.process(middle.source)
         start = perf_counter()
         model.run_batch([features])
     except Exception:  # noqa: BLE001 -- the engine meets the same problem and quarantines the sample with its reason
         return 0.0
-    return (perf_counter() - start) * sum(lengths.values()) / features.length
+    return (perf_counter() - start) * sum(piece.length for piece in pieces) / features.length
 
 
-def _batches(lengths: Mapping[int, int], plan: ShapePlan) -> list[Batch]:
-    order = list(lengths)
-    packing = pack_batches(lengths.values(), plan)
+def _batches(pieces: Sequence[Piece], plan: ShapePlan) -> list[Batch]:
+    packing = pack_batches((piece.length for piece in pieces), plan)
     fixed = bool(plan.buckets)
     return [
-        Batch(tuple(order[i] for i in batch.indices), batch.length if fixed and not batch.outside else None)
+        Batch(tuple(pieces[i] for i in batch.indices), batch.length if fixed and not batch.outside else None)
         for batch in packing.batches
     ]
 

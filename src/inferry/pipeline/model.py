@@ -1,7 +1,8 @@
 """A bundle opened for use: from samples to raw outputs and predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -9,17 +10,21 @@ from typing import Any, Self
 from inferry.backends.registry import get_backend
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import BackendError, UsageError
-from inferry.core.protocols import Decoding, SessionOptions
+from inferry.core.protocols import MAX_SECONDS, Decoding, SessionOptions, Window
 from inferry.core.samples import Audio, AudioFile, Features, Prediction, Source
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.models.registry import get_recipe
 from inferry.pipeline.execution import collate, require_finite, separate
+from inferry.pipeline.pieces import Piece, Pieces
 from inferry.planning.make import read_plan
 from inferry.planning.plan import ShapePlan
 
 SampleLike = Source | str | Path
 """A path stands for the file it names."""
+
+_SHORTEST_WINDOW = 1.0
+"""Seconds: what two windows share must hold some frames."""
 
 
 class Model:
@@ -32,9 +37,10 @@ class Model:
         plan: `infer` and `predict` pad to its buckets, as on a backend that compiles them; None to pad no more than a
             batch needs.
         decoding: How outputs become answers; None for the original's way.
+        max_seconds: Longer sounds run in overlapping windows of this length; 0 to cut none.
 
     Raises:
-        UsageError: Unknown family or backend.
+        UsageError: Unknown family or backend, or windows that are too short.
         BackendError: The backend is not installed or cannot open the bundle so.
     """
 
@@ -44,14 +50,20 @@ class Model:
         backend: str,
         options: SessionOptions,
         plan: ShapePlan | None = None,
+        *,
         decoding: Decoding | None = None,
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
+        _check_seconds(max_seconds)
         recipe = get_recipe(bundle.manifest.family)
         config, files = bundle.read_json(PROCESSOR), bundle.text_files()
         self.bundle = bundle
         self._plan = plan
+        self._decoding = decoding or Decoding()
+        self._max_seconds = max_seconds
+        self._cutter = None if recipe.cutter is None or not max_seconds else recipe.cutter(config)
         self.processor = recipe.processor(config, files)
-        self.decoder = recipe.decoder(config, files, decoding or Decoding())
+        self.decoder = recipe.decoder(config, files, self._decoding)
         runtime = get_backend(backend)
         if (missing := runtime.missing()) is not None:
             raise BackendError(f"backend {backend} cannot be used: {missing}")
@@ -85,8 +97,41 @@ class Model:
         return separate(outputs, manifest.outputs)
 
     def is_settled(self, outputs: Mapping[str, Array]) -> bool:
-        """Whether an answer from a padded batch cannot differ from the sample's own."""
-        return self.decoder.margin(outputs) > NEAR_TIE
+        """Whether an answer from a padded batch cannot differ from the sample's own.
+
+        A search adds up the scores of all frames, and with them the rounding noise of a batch: none is ever settled.
+        """
+        return self._decoding.greedy and self.decoder.margin(outputs) > NEAR_TIE
+
+    def cut(self, sample: SampleLike) -> tuple[Window, ...]:
+        """The windows that a sample runs in; one, the sample itself, if it is no longer than `max_seconds`.
+
+        Raises:
+            SampleError: The sample is bad.
+        """
+        source = as_source(sample)
+        return (Window(source),) if self._cutter is None else self._cutter.cut(source, self._max_seconds)
+
+    def join(self, windows: Sequence[Window], outputs: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
+        """The outputs of a whole sample from those of its windows.
+
+        Raises:
+            SampleError: The windows leave a gap.
+        """
+        assert self._cutter is not None, "nothing was cut"
+        return self._cutter.join(windows, outputs)
+
+    def checked(self, piece: Piece, features: Features, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """A piece's outputs as they may be decoded or joined; a silent window has none, whatever the network says.
+
+        Raises:
+            SampleError: A number is not finite.
+        """
+        require_finite(outputs)
+        if piece.cut and features.answer is not None:
+            assert self._cutter is not None, "nothing was cut"
+            return self._cutter.empty(outputs)
+        return outputs
 
     def infer(
         self, samples: Sequence[SampleLike], batch_size: int | None = None, pad_to: int | None = None
@@ -94,8 +139,8 @@ class Model:
         """Raw outputs per sample, named as in the graph and cut to the true length.
 
         Args:
-            samples: Audio files or `Audio`.
-            batch_size: Samples a batch, in the given order; None for one at a time, unpadded.
+            samples: Audio files or `Audio`; what is longer than `max_seconds` runs in windows.
+            batch_size: Samples or windows a batch, in the given order; None for one at a time, unpadded.
             pad_to: Pad every batch at least to this length (for tests of invariance).
 
         Returns:
@@ -104,17 +149,12 @@ class Model:
         Raises:
             SampleError: A sample is bad.
         """
-        size = _checked_size(batch_size)
-        results: list[dict[str, Array]] = []
-        for start in range(0, len(samples), size):
-            features = [self.processor.process(as_source(s)) for s in samples[start : start + size]]
-            results += self.run_batch(features, pad_to or self._bucket(features))
+        results, pieces = [], Pieces(self.join)
+        for piece, features, outputs, _ in self._run(samples, _checked_size(batch_size), pad_to):
+            said = self.checked(piece, features, outputs) if piece.cut else outputs
+            if (whole := pieces.add(piece, said, features.seconds)) is not None:
+                results.append(dict(whole.outputs))
         return results
-
-    def _bucket(self, features: Sequence[Features]) -> int | None:
-        """Length of the plan's bucket for a batch; None without a plan, or where no bucket is long enough."""
-        bucket = None if self._plan is None else self._plan.bucket_for(max(one.length for one in features))
-        return None if bucket is None else bucket.length
 
     def predict(
         self, samples: Sequence[SampleLike], batch_size: int | None = None, *, detailed: bool = False
@@ -129,25 +169,44 @@ class Model:
         Raises:
             SampleError: A sample is bad.
         """
-        size = _checked_size(batch_size)
-        results: list[Prediction] = []
-        for start in range(0, len(samples), size):
-            features = [self.processor.process(as_source(s)) for s in samples[start : start + size]]
-            bucket = self._bucket(features)
-            outputs = self.run_batch(features, bucket)
-            alone = len(features) == 1 and bucket in {None, features[0].length}
-            results += [
-                self._answer(f, o, alone=alone, detailed=detailed) for f, o in zip(features, outputs, strict=True)
-            ]
+        size = _checked_size(batch_size) if self._decoding.greedy else 1
+        results, pieces = [], Pieces(self.join)
+        for piece, features, outputs, alone in self._run(samples, size, None):
+            if features.answer is not None and not piece.cut:
+                results.append(replace(features.answer, words=()) if detailed else features.answer)
+                continue
+            said = self.checked(piece, features, outputs)
+            if not alone and not self.is_settled(said):
+                said = self.checked(piece, features, *self.run_batch([features]))
+            if (whole := pieces.add(piece, said, features.seconds)) is not None:
+                results.append(self.decoder.decode(whole.outputs, detailed=detailed))
         return results
 
-    def _answer(self, features: Features, outputs: Mapping[str, Array], *, alone: bool, detailed: bool) -> Prediction:
-        if features.answer is not None:
-            return replace(features.answer, words=()) if detailed else features.answer
-        require_finite(outputs)
-        if not alone and not self.is_settled(outputs):
-            (outputs,) = self.run_batch([features])
-        return self.decoder.decode(outputs, detailed=detailed)
+    def _run(
+        self, samples: Sequence[SampleLike], size: int, pad_to: int | None
+    ) -> Iterator[tuple[Piece, Features, Mapping[str, Array], bool]]:
+        """Pieces in order, their features and outputs, and whether each ran alone and unpadded."""
+        cut = [self.cut(sample) for sample in samples]
+        pieces = [Piece(index, windows, place) for index, windows in enumerate(cut) for place in range(len(windows))]
+        for start in range(0, len(pieces), size):
+            batch = pieces[start : start + size]
+            features = [self.processor.process(piece.source) for piece in batch]
+            padded = pad_to or self._bucket(features)
+            alone = len(batch) == 1 and padded in {None, features[0].length}
+            for piece, one, outputs in zip(batch, features, self.run_batch(features, padded), strict=True):
+                yield piece, one, outputs, alone
+
+    def _bucket(self, features: Sequence[Features]) -> int | None:
+        """Length of the plan's bucket for a batch; None without a plan, or where no bucket is long enough."""
+        bucket = None if self._plan is None else self._plan.bucket_for(max(one.length for one in features))
+        return None if bucket is None else bucket.length
+
+
+def _check_seconds(max_seconds: float) -> None:
+    if not isfinite(max_seconds) or (max_seconds != 0 and max_seconds < _SHORTEST_WINDOW):
+        raise UsageError(
+            f"--max-seconds is {max_seconds:g}; a window has at least {_SHORTEST_WINDOW:g} s, and 0 cuts nothing"
+        )
 
 
 def _checked_size(batch_size: int | None) -> int:
@@ -175,6 +234,9 @@ def load(
     precision: str = "fp32",
     threads: int | None = None,
     plan: str | Path | None = None,
+    *,
+    decoding: Decoding | None = None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Model:
     """Open a bundle.
 
@@ -184,6 +246,9 @@ def load(
         precision: ``fp32``.
         threads: Intra-operator threads, None for as many as the process may use.
         plan: A plan file (of ``inferry plan --output``) whose buckets batches are padded to.
+        decoding: How outputs become answers; None for the original's way.
+        max_seconds: Longer sounds run in overlapping windows of this length; 0 to cut none.
     """
     shapes = None if plan is None else read_plan(Path(plan))
-    return Model(open_bundle(bundle), backend, SessionOptions(precision, threads), shapes)
+    options = SessionOptions(precision, threads)
+    return Model(open_bundle(bundle), backend, options, shapes, decoding=decoding, max_seconds=max_seconds)

@@ -4,64 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from inferry.core.errors import MissingDependencyError, ParityError
 from inferry.core.machine import signature
 from inferry.core.protocols import Checkpoint, Recipe
 from inferry.core.samples import Features
 from inferry.core.specs import Array
-from inferry.core.tolerances import LOGITS, NEAR_TIE
+from inferry.core.tolerances import LOGITS
+from inferry.pipeline.hops import Hop, Meter
 from inferry.pipeline.model import Model
 
-_SCORES = "logits"
 _FAR = 2  # times the longest probe: padding that no batch of the probes has by itself
 
-
-@dataclass(frozen=True)
-class Hop:
-    """One comparison.
-
-    Attributes:
-        name: What was compared with what.
-        samples: Number of samples; 0 if nothing was compared.
-        max_abs: Greatest absolute difference on logits.
-        mean_abs: Mean absolute difference.
-        tolerance: What `max_abs` may be.
-        texts_changed: Samples whose decoded answer differs, near ties not counted.
-        near_ties: Samples with two scores nearer than `NEAR_TIE`.
-        skipped: Why nothing was compared; empty otherwise.
-    """
-
-    name: str
-    samples: int = 0
-    max_abs: float = 0.0
-    mean_abs: float = 0.0
-    tolerance: float = 0.0
-    texts_changed: int = 0
-    near_ties: int = 0
-    skipped: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the hop changed nothing; True as well for one that was not compared (see `skipped`)."""
-        return bool(self.skipped) or (self.max_abs <= self.tolerance and self.texts_changed == 0)
-
-    def to_json(self) -> dict[str, Any]:
-        """A row of parity.json."""
-        if self.skipped:
-            return {"name": self.name, "compared": False, "reason": self.skipped}
-        return {
-            "name": self.name,
-            "compared": True,
-            "passed": self.passed,
-            "samples": self.samples,
-            "max_abs": self.max_abs,
-            "mean_abs": self.mean_abs,
-            "tolerance": self.tolerance,
-            "texts_changed": self.texts_changed,
-            "near_ties": self.near_ties,
-        }
+Outputs = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -84,10 +38,7 @@ class ParityReport:
         """
         for hop in self.hops:
             if not hop.passed:
-                raise ParityError(
-                    f"parity broke at the hop {hop.name!r}: logits differ by up to {hop.max_abs:.3g}"
-                    f" (tolerance {hop.tolerance:g}), {hop.texts_changed} of {hop.samples} texts changed"
-                )
+                raise ParityError(f"parity broke at the hop {hop.name!r}: {hop.problem}")
 
     def to_json(self) -> dict[str, Any]:
         """The content of parity.json."""
@@ -113,16 +64,18 @@ def self_check(model: Model, recipe: Recipe, checkpoint: Checkpoint, *, referenc
     hops = [Hop(first, skipped=skipped) if truth is None else _compare(first, truth, alone, model)]
     base, label = (alone, "ONNX alone") if truth is None else (truth, "original alone")
     mixed = model.run_batch(features)
-    hops.append(_compare(f"{label} → ONNX, mixed batch of {len(features)}", base, mixed, model))
+    name = f"{label} → ONNX, mixed batch of {len(features)}"
+    hops.append(_compare(name, base, mixed, model, alone))
     far = _FAR * max(one.length for one in features)
     padded = model.run_batch(features, pad_to=far)
-    hops.append(_compare(f"{label} → ONNX, the batch padded to {far}", base, padded, model))
+    name = f"{label} → ONNX, the batch padded to {far}"
+    hops.append(_compare(name, base, padded, model, mixed))
     return ParityReport(tuple(hops), {**signature(), **versions})
 
 
 def _original(
     recipe: Recipe, checkpoint: Checkpoint, features: Sequence[Features], *, wanted: bool
-) -> tuple[list[dict[str, Array]] | None, dict[str, str], str]:
+) -> tuple[list[Outputs] | None, dict[str, str], str]:
     if not wanted:
         return None, {}, "left out by --no-reference"
     try:
@@ -132,19 +85,15 @@ def _original(
     return [network.infer(one.inputs) for one in features], network.signature(), ""
 
 
-def _compare(name: str, expected: Sequence[dict[str, Array]], found: Sequence[dict[str, Array]], model: Model) -> Hop:
-    greatest, total, count, changed, ties = 0.0, 0.0, 0, 0, 0
-    for want, have in zip(expected, found, strict=True):
-        a, b = want[_SCORES], have[_SCORES]
-        if a.shape != b.shape:
-            raise ParityError(f"parity broke at the hop {name!r}: shape {b.shape} instead of {a.shape}")
-        difference = np.abs(a.astype(np.float64) - b)
-        # A NaN must never pass as "not greater".
-        worst = float(difference.max(initial=0.0))
-        greatest = max(greatest, worst) if np.isfinite(worst) else float("inf")
-        total, count = total + float(difference.sum()), count + difference.size
-        near = model.decoder.margin(want) <= NEAR_TIE
-        ties += near
-        changed += not near and model.decoder.decode(want) != model.decoder.decode(have)
-    mean = total / count if np.isfinite(total) else float("inf")
-    return Hop(name, len(expected), greatest, mean, LOGITS["fp32"], changed, ties)
+def _compare(
+    name: str,
+    expected: Sequence[Outputs],
+    found: Sequence[Outputs],
+    model: Model,
+    previous: Sequence[Outputs] | None = None,
+) -> Hop:
+    meter = Meter(name, model.decoder, LOGITS["fp32"], model.bundle.manifest.task)
+    before: Sequence[Outputs | None] = previous or [None] * len(found)
+    for index, (want, have, last) in enumerate(zip(expected, found, before, strict=True)):
+        meter.add(f"probe {index}", want, have, previous=last)
+    return meter.hop()

@@ -7,12 +7,13 @@ from time import perf_counter
 
 from inferry.core.bundle import open_bundle
 from inferry.core.errors import DatasetError, SampleError
-from inferry.core.protocols import SessionOptions
-from inferry.core.samples import Dataset, Features, Rejected, Sample
+from inferry.core.protocols import MAX_SECONDS, SessionOptions, Window
+from inferry.core.samples import Dataset, Features, Rejected, Sample, Source
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import rejected
 from inferry.pipeline.execution import planned_axis
 from inferry.pipeline.model import Model
+from inferry.pipeline.pieces import Piece
 from inferry.planning.batch_size import BatchChoice, choose_batch_size
 from inferry.planning.batches import padding_in_given_order
 from inferry.planning.histogram import LengthHistogram
@@ -55,6 +56,7 @@ def plan(
     backend: str = "onnxruntime",
     threads: int | None = None,
     limit: int | None = None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Planned:
     """The shape plan of a data set for a bundle.
 
@@ -66,26 +68,28 @@ def plan(
         backend: Where it is measured.
         threads: As for `infer`.
         limit: Use the first samples only.
+        max_seconds: As for `infer`: windows are planned, not what they are cut from.
 
     Raises:
         DatasetError: No sample has a readable length.
     """
     dataset = first(open_dataset(Path(data)), limit)
-    with Model(open_bundle(bundle), backend, SessionOptions(threads=threads)) as model:
-        lengths, bad = measure_lengths(model, dataset.items, range(len(dataset.items)))
-        if not lengths:
+    with Model(open_bundle(bundle), backend, SessionOptions(threads=threads), max_seconds=max_seconds) as model:
+        pieces, bad = measure_pieces(model, dataset.items, range(len(dataset.items)))
+        if not pieces:
             raise DatasetError(
                 f"{data}: none of its {len(dataset.items)} samples has a readable length: {bad[0].reason}"
             )
+        lengths = [piece.length for piece in pieces]
         axis = planned_axis(model.bundle.manifest.inputs) or "samples"
         choice = None
-        cap = most_padded(axis, lengths, automatic=batch_size is None)
+        cap = most_padded(axis, dict(enumerate(lengths)), automatic=batch_size is None)
         if batch_size is None:
-            choice = measured_batch_size(model, dataset.items, lengths, cap)
+            choice = measured_batch_size(model, pieces, cap)
             batch_size = choice.batch_size
-        made = make_plan(lengths.values(), axis=axis, batch_size=batch_size, shapes=shapes, max_padded=cap)
-    ratio = padding_in_given_order(lengths.values(), batch_size)
-    return Planned(made, LengthHistogram.of(lengths.values()), ratio, choice, tuple(bad))
+        made = make_plan(lengths, axis=axis, batch_size=batch_size, shapes=shapes, max_padded=cap)
+    ratio = padding_in_given_order(lengths, batch_size)
+    return Planned(made, LengthHistogram.of(lengths), ratio, choice, tuple(bad))
 
 
 def first(dataset: Dataset, limit: int | None) -> Dataset:
@@ -93,34 +97,47 @@ def first(dataset: Dataset, limit: int | None) -> Dataset:
     return dataset if limit is None else Dataset(dataset.kind, dataset.path, dataset.items[:limit])
 
 
+def measure_pieces(
+    model: Model, items: Sequence[Sample | Rejected], indices: Sequence[int]
+) -> tuple[list[Piece], list[Rejected]]:
+    """What the network will see, with lengths, in data set order; and the samples that have no length.
+
+    Args:
+        model: Knows the axis, and cuts what is too long.
+        items: The data set.
+        indices: Which of its items to measure.
+    """
+    return _measured(model, items, indices, model.cut)
+
+
 def measure_lengths(
+    model: Model, items: Sequence[Sample | Rejected], indices: Sequence[int]
+) -> tuple[dict[int, int], list[Rejected]]:
+    """Lengths of whole samples by index, in data set order, and the samples that have none; see `measure_pieces`."""
+    pieces, bad = _measured(model, items, indices, lambda source: (Window(source),))
+    return {piece.index: piece.length for piece in pieces}, bad
+
+
+def _measured(
     model: Model,
     items: Sequence[Sample | Rejected],
     indices: Sequence[int],
-    progress: Callable[[int], None] | None = None,
-) -> tuple[dict[int, int], list[Rejected]]:
-    """Lengths by index, in data set order, and the samples that have none.
-
-    Args:
-        model: Knows the axis.
-        items: The data set.
-        indices: Which of its items to measure.
-        progress: Is told how many are measured.
-    """
-    lengths: dict[int, int] = {}
+    cut: Callable[[Source], tuple[Window, ...]],
+) -> tuple[list[Piece], list[Rejected]]:
+    pieces: list[Piece] = []
     bad: list[Rejected] = []
-    for count, index in enumerate(indices):
+    for index in indices:
         item = items[index]
         if isinstance(item, Rejected):
             bad.append(item)
             continue
         try:
-            lengths[index] = model.processor.measure(item.source)
+            windows = cut(item.source)
+            length = model.processor.measure(windows[0].source)
+            pieces += [Piece(index, windows, place, length) for place in range(len(windows))]
         except SampleError as error:
             bad.append(rejected(item, error))
-        if progress is not None and count % 1000 == 0:
-            progress(count)
-    return lengths, bad
+    return pieces, bad
 
 
 def most_padded(axis: str, lengths: Mapping[int, int], *, automatic: bool) -> int | None:
@@ -137,32 +154,26 @@ def most_padded(axis: str, lengths: Mapping[int, int], *, automatic: bool) -> in
     return min(cap, max(_AUTOMATIC_PADDED[axis], *lengths.values()))
 
 
-def measured_batch_size(
-    model: Model, items: Sequence[Sample | Rejected], lengths: Mapping[int, int], max_padded: int | None
-) -> BatchChoice:
-    """The batch size that is fastest here, on samples of the data set itself, with at most so many padded elements."""
+def measured_batch_size(model: Model, pieces: Sequence[Piece], max_padded: int | None) -> BatchChoice:
+    """The batch size that is fastest here, on pieces of the data set itself, with at most so many padded elements."""
     cache: dict[int, Features] = {}
 
     def seconds(rows: int, length: int) -> float:
         if length not in cache:
-            cache[length] = _features_near(model, items, lengths, length)
+            cache[length] = _features_near(model, pieces, length)
         start = perf_counter()
         model.run_batch([cache[length]] * rows)
         return perf_counter() - start
 
-    return choose_batch_size(seconds, lengths.values(), max_padded=max_padded)
+    return choose_batch_size(seconds, [piece.length for piece in pieces], max_padded=max_padded)
 
 
-def _features_near(
-    model: Model, items: Sequence[Sample | Rejected], lengths: Mapping[int, int], length: int
-) -> Features:
-    """Features of a readable sample whose length is nearest to the wanted one."""
+def _features_near(model: Model, pieces: Sequence[Piece], length: int) -> Features:
+    """Features of a readable piece whose length is nearest to the wanted one."""
     problem = "no samples"
-    for index in sorted(lengths, key=lambda i: abs(lengths[i] - length))[:20]:
-        sample = items[index]
-        assert isinstance(sample, Sample), "only samples have lengths"
+    for piece in sorted(pieces, key=lambda one: abs(one.length - length))[:20]:
         try:
-            return model.processor.process(sample.source)
+            return model.processor.process(piece.source)
         except SampleError as error:
-            problem = f"{sample.id}: {error}"
+            problem = str(error)
     raise DatasetError(f"no readable sample of a length near {length} to measure with; the last one tried: {problem}")

@@ -1,4 +1,4 @@
-"""Checkpoint and data set to scored run: export, plan, infer, evaluate; cached and resumable."""
+"""Checkpoint and data set to scored run and report: export, plan, infer, evaluate, report; cached and resumable."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from inferry.pipeline.engine import Tally
 from inferry.pipeline.evaluate import Evaluation, evaluate
 from inferry.pipeline.export import Export, export_with_report
 from inferry.pipeline.infer import Options, infer, require_predictions
+from inferry.pipeline.report import report
 
 BUNDLE = "bundle"
 """Name of the bundle's folder inside a run that exported it."""
@@ -27,6 +28,7 @@ class Outcome:
         bundle: Inside the run's folder.
         export: Its export, None if the bundle was there already.
         evaluation: None if no sample has a reference; then `unscored` says so.
+        report: The page that shows it all.
         unscored: Why there is no evaluation; empty otherwise.
     """
 
@@ -34,6 +36,7 @@ class Outcome:
     bundle: Bundle
     export: Export | None
     evaluation: Evaluation | None
+    report: Path
     unscored: str = ""
 
 
@@ -70,10 +73,12 @@ def run(
         exported(export, bundle)
     finished = infer(target, data, output, options, progress)
     require_predictions(finished)
+    evaluation, unscored = None, ""
     try:
-        return Outcome(finished, bundle, export, evaluate(output))
+        evaluation = evaluate(output)
     except RunError as error:
-        return Outcome(finished, bundle, export, None, str(error))
+        unscored = str(error)
+    return Outcome(finished, bundle, export, evaluation, report(output), unscored)
 
 
 def _cached(family: str, checkpoint: str | Path, target: Path) -> Bundle | None:

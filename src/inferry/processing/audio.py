@@ -44,6 +44,21 @@ class _Span:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where a sound lies, in its own samples.
+
+    Attributes:
+        first: Its first sample; 0 for a sound in memory.
+        count: Samples of one channel.
+        rate: Samples per second.
+    """
+
+    first: int
+    count: int
+    rate: int
+
+
 def read(source: Audio | AudioFile, rate: int) -> FloatArray:
     """A sound as mono samples.
 
@@ -87,10 +102,21 @@ def measure(source: Audio | AudioFile, rate: int) -> int:
     Raises:
         SampleError: Stage ``read``; what the header can tell is checked as in `read`.
     """
+    found = extent(source)
+    return _resampled(found.count, found.rate, rate)
+
+
+def extent(source: Audio | AudioFile) -> Extent:
+    """A sound's place and rate before resampling, from headers only; see `measure`.
+
+    Raises:
+        SampleError: Stage ``read``.
+    """
     if isinstance(source, Audio):
-        return _resampled(_checked(source).shape[0], _rate(source.rate), rate)
+        return Extent(0, _checked(source).shape[0], _rate(source.rate))
     with _opened(source.path) as (file, frames):
-        return _resampled(_span(source, frames, file.samplerate).count, file.samplerate, rate)
+        span = _span(source, frames, file.samplerate)
+        return Extent(span.first, span.count, file.samplerate)
 
 
 def _refuse(reason: str) -> SampleError:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from inferry.core.errors import BundleError
+from inferry.core.errors import BundleError, UsageError
 from inferry.core.protocols import Decoder, Decoding, Processor
 from inferry.core.samples import Audio, Features, Source, Transcription
 from inferry.processing import audio
+from inferry.processing.beam_search import DEFAULT_BEAM, BeamSearchDecoder, PrefixBeamSearch, spelling_letters
 from inferry.processing.ctc import GreedyCtcDecoder
+from inferry.processing.fusion import TextScorer, read_language_model, spelled_hotwords
 from inferry.processing.spectrogram import SpectrogramSettings, spectrogram_features
 from inferry.processing.spectrogram import length_of as spectrogram_length
 from inferry.processing.waveform import WaveformSettings, is_silent, waveform_features
@@ -83,20 +85,45 @@ def processor(config: Mapping[str, Any], files: Mapping[str, str]) -> Processor:
     raise BundleError(f"processor.json asks for input {kind!r}; available: spectrogram, waveform")
 
 
-def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decoding | None = None) -> Decoder:  # noqa: ARG001 -- soon
+def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decoding | None = None) -> Decoder:
     """The decoder that a bundle's processor.json and vocab.json describe.
+
+    Args:
+        config: processor.json.
+        files: The bundle's text files.
+        decoding: What the user wants; None for the original's greedy decoding.
 
     Raises:
         BundleError: They describe something else.
+        UsageError: The language model cannot be read, the network can spell no word of it or not a hotword, or the beam
+            is less than 1 wide.
     """
+    greedy = None
     try:
         decode = config["decode"]
         tokens = tuple(str(token) for token in json.loads(files["vocab.json"]))
         if decode["kind"] == "ctc-greedy":
-            return GreedyCtcDecoder(tokens, decode["style"], int(decode["blank"]), decode["word_delimiter"])
+            blank, frame_seconds = int(decode["blank"]), float(decode["frame_seconds"])
+            greedy = GreedyCtcDecoder(tokens, decode["style"], blank, decode["word_delimiter"], frame_seconds)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"processor.json or vocab.json is broken ({type(error).__name__}: {error})") from error
-    raise BundleError(f"processor.json asks for decoder {decode['kind']!r}; available: ctc-greedy")
+    if greedy is None:
+        raise BundleError(f"processor.json asks for decoder {decode['kind']!r}; available: ctc-greedy")
+    return greedy if decoding is None or decoding.greedy else _beam_search(greedy, decoding)
+
+
+def _beam_search(greedy: GreedyCtcDecoder, decoding: Decoding) -> BeamSearchDecoder:
+    """A search over the vocabulary that is decoded greedily otherwise."""
+    beam = DEFAULT_BEAM if decoding.beam is None else decoding.beam
+    if beam < 1:
+        raise UsageError(f"the beam must be at least 1 wide, not {beam}")
+    vocabulary = (greedy.tokens, greedy.blank, greedy.word_delimiter)
+    letters = spelling_letters(*vocabulary)
+    path = decoding.language_model
+    model = None if path is None else read_language_model(path, letters)
+    hotwords = spelled_hotwords(decoding.hotwords, letters, decoding.hotword_weight)
+    scorer = TextScorer(model, decoding.alpha, decoding.beta, hotwords)
+    return BeamSearchDecoder(PrefixBeamSearch(*vocabulary, scorer, beam), greedy.frame_seconds)
 
 
 def probes(config: Mapping[str, Any]) -> list[Audio]:

@@ -1,7 +1,7 @@
 """The original wav2vec2 and data2vec-audio networks of transformers: the truth that every hop is measured against."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -52,6 +52,38 @@ class HuggingFaceSpeech:
         except RuntimeError as error:
             raise BackendError(f"transformers refused an utterance of {samples.size} samples: {error}") from error
         return {"logits": logits, "output_lengths": np.array(len(logits), np.int64)}
+
+    def modules(self) -> list[str]:
+        """Full names of the modules without children, as in the checkpoint; larger ones may turn their outputs."""
+        return [name for name, module in self._model.named_modules() if not any(module.children())]
+
+    def trace(self, inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+        """What modules give for one utterance alone.
+
+        Args:
+            inputs: As for `infer`.
+            names: Of modules.
+
+        Returns:
+            float64, batch first, by name: the output, or the first of several. What gives no tensor is left out.
+        """
+        found: dict[str, Array] = {}
+
+        def keep(name: str, output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            if isinstance(first, self._torch.Tensor):
+                found[name] = first.detach().numpy().copy()
+
+        hooks = [
+            self._model.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: keep(name, output))
+            for name in names
+        ]
+        try:
+            self.infer(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
 
     def signature(self) -> dict[str, str]:
         """Versions of torch and transformers, and the class that computed it."""

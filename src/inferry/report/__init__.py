@@ -1,1 +1,1 @@
-"""What people look at: an HTML report, captions. Typed values in, text out; measures nothing."""
+"""Rendering: what was gathered about runs becomes one self-contained HTML page. Measures nothing."""

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from inferry.core.errors import BackendError, DatasetError, RunError, UsageError
+from inferry.core.protocols import Decoding
 from inferry.core.runs import Journal, begin_run
 from inferry.core.samples import Rejected, Sample
 from inferry.pipeline import infer as infer_module
@@ -14,6 +15,18 @@ from inferry.pipeline.infer import Options, infer
 from inferry.pipeline.model import Model
 from inferry.pipeline.plan import plan
 from inferry.planning.make import make_plan, write_plan
+
+ARPA = """\\data\\
+ngram 1=4
+
+\\1-grams:
+-0.5\t<s>
+-0.5\t</s>
+-0.5\tTOE
+-0.5\tON
+
+\\end\\
+"""
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +165,34 @@ def test_what_the_backend_refuses_leaves_no_run_behind(tiny_bundle, data, tmp_pa
     with pytest.raises((BackendError, UsageError)):
         infer(tiny_bundle.path, data, tmp_path / "run", options)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(max_seconds=0.2), Options(decoding=Decoding(language_model=Path("nowhere.arpa")))],
+)
+def test_what_cannot_be_decoded_so_leaves_no_run_behind(tiny_bundle, data, tmp_path, options):
+    with pytest.raises(UsageError, match=r"--max-seconds is 0\.2|no language model at nowhere\.arpa"):
+        infer(tiny_bundle.path, data, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_belongs_to_its_decoding_and_its_windows(tiny_bundle, data, tmp_path):
+    run = infer(tiny_bundle.path, data, tmp_path / "run", Options(limit=2))
+    assert run.info["config"]["decoding"]["language_model"] is None
+    for options in (Options(limit=2, decoding=Decoding(beam=3)), Options(limit=2, max_seconds=20.0)):
+        with pytest.raises(RunError, match=r"holds a run with another (decoding|max_seconds)"):
+            infer(tiny_bundle.path, data, tmp_path / "run", options)
+
+
+def test_a_language_model_is_its_content(tiny, tiny_bundle, data, tmp_path):
+    for name in ("a.arpa", "b.arpa"):
+        (tmp_path / name).write_text(ARPA)
+    first = Options(limit=1, decoding=Decoding(language_model=tmp_path / "a.arpa"))
+    run = infer(tiny_bundle.path, data, tmp_path / "run", first)
+    assert len(run.info["config"]["decoding"]["language_model"]) == 64
+    moved = Options(limit=1, decoding=Decoding(language_model=tmp_path / "b.arpa"))
+    assert infer(tiny_bundle.path, data, tmp_path / "run", moved).info == run.info
+    (tmp_path / "b.arpa").write_text(ARPA.replace("-0.5", "-0.6"))
+    with pytest.raises(RunError, match="another decoding"):
+        infer(tiny_bundle.path, data, tmp_path / "run", moved)

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import soundfile
 
 import inferry
 from inferry.core.errors import BackendError, SampleError, UsageError
+from inferry.models.registry import get_recipe
 from inferry.pipeline.model import Model
 
 
@@ -83,3 +87,43 @@ def test_options_that_cannot_be_honoured(tiny_bundle, monkeypatch):
     monkeypatch.setattr("inferry.backends.onnxruntime.OnnxRuntime.missing", lambda _: "not installed; pip install it")
     with pytest.raises(BackendError, match="pip install it"):
         inferry.load(tiny_bundle.path)
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "data2vec-audio", "deepspeech2"])
+@pytest.mark.parametrize("kind", ["float", "integer stereo", "another rate", "file", "silence"])
+def test_reading_first_changes_no_bit(tiny, tiny_bundles, tmp_path, family, kind):
+    whole = tiny.sound(9000, 4)
+    soundfile.write(tmp_path / "a.flac", np.stack([whole, whole[::-1]], axis=1), 22_050)
+    source = {
+        "float": inferry.Audio(whole.astype(np.float64), tiny.RATE),
+        "integer stereo": inferry.Audio((np.stack([whole, whole[::-1]], axis=1) * 30_000).astype(np.int16), tiny.RATE),
+        "another rate": inferry.Audio((whole * 2**31).astype(np.int32), 44_100),
+        "file": inferry.AudioFile(tmp_path / "a.flac", 0.1, 0.35),
+        "silence": inferry.Audio(np.full(9000, 128, np.uint8), tiny.RATE),
+    }[kind]
+    with inferry.load(tiny_bundles[family].path) as opened:
+        direct, read = opened.processor.process(source), opened.processor.process(opened.processor.read(source))
+    assert (direct.length, direct.seconds, direct.answer) == (read.length, read.seconds, read.answer)
+    assert (read.answer is None) == (kind != "silence")
+    for name, value in direct.inputs.items():
+        assert read.inputs[name].dtype == value.dtype
+        np.testing.assert_array_equal(read.inputs[name], value)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.5, float("nan"), float("inf")])
+def test_windows_that_cannot_be_meant(tiny_bundle, seconds):
+    with pytest.raises(UsageError, match=r"--max-seconds is .*; a window has at least 1 s, and 0 cuts nothing"):
+        inferry.load(tiny_bundle.path, max_seconds=seconds)
+
+
+def test_by_default_no_utterance_is_cut(tiny_bundle, tiny):
+    sounds = [inferry.Audio(np.zeros(int(seconds * tiny.RATE)), tiny.RATE) for seconds in (34.955, 36.0, 36.1)]
+    with inferry.load(tiny_bundle.path) as model:
+        assert [len(model.cut(sound)) for sound in sounds] == [1, 1, 2]
+
+
+def test_a_family_without_a_cutter_cuts_nothing(tiny_bundle, tiny, monkeypatch):
+    recipe = replace(get_recipe("wav2vec2"), cutter=None)
+    monkeypatch.setattr("inferry.pipeline.model.get_recipe", lambda _: recipe)
+    with inferry.load(tiny_bundle.path, max_seconds=1.0) as model:
+        assert len(model.cut(inferry.Audio(tiny.sound(50_000, 1), tiny.RATE))) == 1

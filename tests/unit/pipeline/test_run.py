@@ -44,3 +44,9 @@ def test_a_run_without_references_is_not_scored_and_says_so(tiny, checkpoint, tm
     outcome = run("wav2vec2", checkpoint, silent, tmp_path / "run", Options(batch_size=2), reference=False)
     assert outcome.evaluation is None
     assert "2 predictions without a reference" in outcome.unscored
+
+
+def test_a_run_ends_with_its_report(checkpoint, data, tmp_path):
+    outcome = run("wav2vec2", checkpoint, data, tmp_path / "run", reference=False)
+    assert outcome.report == tmp_path / "run" / "report.html"
+    assert f"{outcome.evaluation.score.wer.rate:.2f}" in outcome.report.read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inferry.core.errors import SampleError
 from inferry.core.samples import Audio, AudioFile
-from inferry.processing.audio import measure, read
+from inferry.processing.audio import Extent, extent, measure, read
 
 RATE = 16_000
 FRAMES = 4_001
@@ -329,3 +329,10 @@ def test_wav_files_equal_their_flac_twins(shared):
 def test_real_stereo_sound_at_44100_hz_becomes_eleven_seconds(shared):
     source = AudioFile(shared / "data" / "speech_misc" / "jfk.flac")
     assert len(read(source, RATE)) == measure(source, RATE) == 11 * RATE
+
+
+def test_the_extent_is_in_the_sound_s_own_samples(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(3000), 8000)
+    assert extent(AudioFile(path, 0.125)) == Extent(1000, 2000, 8000)
+    assert extent(Audio(np.zeros((50, 2)), 16_000)) == Extent(0, 50, 16_000)

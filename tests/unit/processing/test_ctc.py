@@ -2,6 +2,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inferry.core.errors import SampleError
 from inferry.processing.ctc import GreedyCtcDecoder
@@ -31,11 +33,11 @@ DEEPSPEECH_CASES = {
 
 
 def huggingface():
-    return GreedyCtcDecoder(WAV2VEC2, "huggingface", blank=0, word_delimiter="|")
+    return GreedyCtcDecoder(WAV2VEC2, "huggingface", blank=0, word_delimiter="|", frame_seconds=0.02)
 
 
 def deepspeech():
-    return GreedyCtcDecoder(DEEPSPEECH, "deepspeech", blank=0, word_delimiter=" ")
+    return GreedyCtcDecoder(DEEPSPEECH, "deepspeech", blank=0, word_delimiter=" ", frame_seconds=0.02)
 
 
 def one_hot(tokens, frames):
@@ -56,7 +58,7 @@ def test_deepspeech_style(frames, text):
 
 
 def test_the_blank_may_stand_anywhere():
-    decoder = GreedyCtcDecoder(("A", "B", "-"), "huggingface", blank=2, word_delimiter="|")
+    decoder = GreedyCtcDecoder(("A", "B", "-"), "huggingface", blank=2, word_delimiter="|", frame_seconds=0.02)
     assert decoder.decode(one_hot(("A", "B", "-"), ["A", "-", "A", "B"])).text == "AAB"
 
 
@@ -83,7 +85,7 @@ def test_a_tie_has_no_margin():
 
 
 def test_a_single_token_can_never_change():
-    decoder = GreedyCtcDecoder(("_",), "deepspeech", blank=0, word_delimiter=" ")
+    decoder = GreedyCtcDecoder(("_",), "deepspeech", blank=0, word_delimiter=" ", frame_seconds=0.02)
     assert decoder.margin({"logits": np.ones((4, 1), np.float32)}) == math.inf
 
 
@@ -99,3 +101,30 @@ def test_broken_logits_are_refused(bad):
 def test_a_vocabulary_of_another_size_is_refused():
     with pytest.raises(SampleError, match=r"logits have shape \(2, 5\); expected \(frames, 7 tokens\)"):
         deepspeech().decode({"logits": np.zeros((2, 5), np.float32)})
+
+
+def test_words_have_the_times_of_their_frames():
+    frames = ["<pad>", "H", "H", "<pad>", "E", "|", "|", "<pad>", "O", "'", "|"]
+    decoded = huggingface().decode(one_hot(WAV2VEC2, frames), detailed=True)
+    assert decoded.text == "HE O'"
+    assert [(word.text, round(word.start, 6), round(word.end, 6)) for word in decoded.words] == [
+        ("HE", 0.02, 0.1),
+        ("O'", 0.16, 0.2),
+    ]
+    probability = math.e / (math.e + len(WAV2VEC2) - 1)
+    assert [word.confidence for word in decoded.words] == pytest.approx([probability] * 2)
+
+
+def test_words_come_only_when_they_are_asked_for():
+    outputs = one_hot(DEEPSPEECH, ["H"])
+    assert deepspeech().decode(outputs).words is None
+    assert deepspeech().decode({"logits": np.zeros((0, len(DEEPSPEECH)), np.float32)}, detailed=True).words == ()
+
+
+@pytest.mark.parametrize(("decoder", "tokens"), [(huggingface(), WAV2VEC2), (deepspeech(), DEEPSPEECH)])
+@given(data=st.data())
+def test_words_are_those_of_the_text(decoder, tokens, data):
+    frames = data.draw(st.lists(st.sampled_from(tokens), min_size=1, max_size=20))
+    decoded = decoder.decode(one_hot(tokens, frames), detailed=True)
+    assert [word.text for word in decoded.words] == decoded.text.split()
+    assert decoded.text == decoder.decode(one_hot(tokens, frames)).text

@@ -3,8 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from inferry.core.errors import BundleError, SampleError
+from inferry.core.errors import BundleError, SampleError, UsageError
+from inferry.core.protocols import Decoding
 from inferry.core.samples import Audio, Transcription
+from inferry.processing.beam_search import BeamSearchDecoder
+from inferry.processing.ctc import GreedyCtcDecoder
 from inferry.processing.speech import decoder, probes, processor
 
 WAVEFORM = {"kind": "waveform", "sampling_rate": 16000, "normalize": True, "epsilon": 1e-7, "minimum_samples": 400}
@@ -74,6 +77,47 @@ def test_the_decoder_reads_its_vocabulary():
     assert made.decode({"logits": logits}).text == "AA A"
     style = {**GREEDY, "style": "deepspeech"}
     assert decoder({"decode": style}, {"vocab.json": '["_", "A", "|"]'}).decode({"logits": logits}).text == "AA A "
+
+
+LETTERS = {"vocab.json": json.dumps(["_", "A", "|", "B"])}
+
+
+@pytest.mark.parametrize(
+    ("decoding", "kind"),
+    [
+        (None, GreedyCtcDecoder),
+        (Decoding(), GreedyCtcDecoder),
+        (Decoding(beam=4), BeamSearchDecoder),
+        (Decoding(hotwords=("ab",)), BeamSearchDecoder),
+    ],
+)
+def test_only_what_is_asked_for_makes_it_a_search(decoding, kind):
+    made = decoder({"decode": GREEDY}, LETTERS, decoding)
+    assert isinstance(made, kind)
+    assert made.decode({"logits": 9 * np.eye(4)[[1, 0, 1, 2, 3]]}).text == "AA B"
+
+
+def test_a_search_is_told_everything(tmp_path):
+    model = tmp_path / "model.arpa"
+    unigrams = ["-99 <s>", "-1 </s>", "-1 <unk>", "-0.1 a", "-0.9 b"]
+    counts = f"\\data\\\nngram 1={len(unigrams)}\n"
+    model.write_text("\n".join([counts, "\\1-grams:", *unigrams, "\\end\\"]))
+    logits = {"logits": np.array([[0.0, 2.0, -5.0, 2.2]])}
+
+    def text(**options):
+        return decoder({"decode": GREEDY}, LETTERS, Decoding(**options)).decode(logits).text
+
+    assert text(beam=1) == "B"
+    assert text(language_model=model, beta=0.0) == "A"
+    assert text(language_model=model, alpha=0.0, beta=-9.0) == ""
+    assert text(hotwords=("A",), hotword_weight=1.0) == "A"
+    assert text(hotwords=("A",), hotword_weight=0.1) == "B"
+
+
+def test_a_decoding_that_cannot_be_meant_is_refused(tmp_path):
+    for options in ({"beam": 0}, {"language_model": tmp_path / "none.arpa"}, {"hotwords": ("X",)}):
+        with pytest.raises(UsageError):
+            decoder({"decode": GREEDY}, LETTERS, Decoding(**options))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""``inferry compare``."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.table import Table
+
+from inferry.cli import console
+from inferry.cli.options import BundleArgument, Json
+from inferry.pipeline.compare import Comparison
+from inferry.pipeline.hops import Hop
+
+EXAMPLE: Final = "inferry compare bundle/ --checkpoint wav2vec2-base-960h/ --data folder-of-audio/"
+_SHOWN = 5
+
+Checkpoint = Annotated[
+    str | None, typer.Option(help="The original: path of the checkpoint, or the name of a preset, which is fetched.")
+]
+Other = Annotated[Path | None, typer.Option("--bundle", help="Another bundle, to take as the truth.")]
+Outputs = Annotated[Path | None, typer.Option(help="Folder of logits made elsewhere: <id>.npy or .npz a sample.")]
+Data = Annotated[Path | None, typer.Option(help="Data set; default: seeded noise of several lengths.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Most samples, spread over the lengths; default: 32.")]
+Output = Annotated[Path | None, typer.Option(help="Folder for parity.json; a run's folder, for its report.")]
+NoReference = Annotated[
+    bool, typer.Option("--no-reference", help="Leave out the original network; the ledger says so.")
+]
+
+
+@console.verb
+def command(
+    bundle: BundleArgument,
+    checkpoint: Checkpoint = None,
+    other: Other = None,
+    outputs: Outputs = None,
+    data: Data = None,
+    limit: Limit = None,
+    output: Output = None,
+    no_reference: NoReference = False,
+    as_json: Json = False,
+) -> None:
+    """Compare a bundle with the original, hop by hop; name the node that changes the answer."""
+    from inferry.pipeline.compare import Against, compare
+
+    against = Against(checkpoint, other, outputs, reference=not no_reference)
+    comparison = compare(bundle, against, data=data, limit=limit, output=output)
+    if as_json:
+        console.print_json(comparison.to_json())
+    else:
+        show_comparison(comparison)
+    if not comparison.passed:
+        raise typer.Exit(console.EXIT_FAILED)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """What was compared, the ledger, what was left out, and the fault's sentence."""
+    compared = max(hop.samples for hop in comparison.hops)
+    what = comparison.data or "seeded noise"
+    console.out.print(f"{compared:,} of {comparison.available:,} samples of {console.escape(what)}")
+    console.out.print(f"every hop against: {console.escape(comparison.truth)}; near ties count apart from texts")
+    console.out.print(ledger(comparison.hops))
+    for hop in comparison.hops:
+        if hop.skipped:
+            console.out.print(f"[bold yellow]not compared:[/] {hop.name}: {console.escape(hop.skipped)}")
+    for note in comparison.notes:
+        console.out.print(f"[yellow]note:[/] {console.escape(note)}")
+    for one in comparison.left_out[:_SHOWN]:
+        console.out.print(f"[yellow]left out:[/] {console.escape(one.id)}: {console.escape(one.reason)}")
+    if len(comparison.left_out) > _SHOWN:
+        console.out.print(f"  … {len(comparison.left_out):,} left out in all")
+    if comparison.fault is not None:
+        console.out.print(f"[bold red]broken:[/] {console.escape(comparison.fault.sentence)}")
+
+
+def ledger(hops: Sequence[Hop]) -> Table:
+    """A column a hop, a line a measure; the word error rates only where there are any."""
+    compared = [hop for hop in hops if not hop.skipped]
+    lines: list[tuple[str, Callable[[Hop], str]]] = [
+        ("greatest difference", lambda hop: _small(hop.max_abs)),
+        ("  added by this hop", lambda hop: _small(hop.added_max_abs)),
+        ("mean difference", lambda hop: _small(hop.difference.mean_abs)),
+        ("99.9th percentile", lambda hop: _small(hop.difference.p999_abs)),
+        ("1 - cosine", lambda hop: _small(1 - hop.difference.cosine)),
+        ("tolerance", lambda hop: _small(hop.tolerance)),
+        ("  that just passes", lambda hop: _small(hop.difference.just_passes)),
+        ("frames changed", lambda hop: f"{hop.frames_changed:,} of {hop.frames:,}"),
+        ("texts changed", lambda hop: f"{hop.texts_changed:,} of {hop.samples:,}"),
+        ("  near ties", lambda hop: f"{hop.near_ties:,}"),
+    ]
+    if any(hop.wer_to_original is not None for hop in compared):
+        lines.append(("WER to the truth's texts", lambda hop: _percent(hop.wer_to_original)))
+    if any(hop.wer is not None for hop in compared):
+        lines.append(("WER to the references", lambda hop: _percent(hop.wer)))
+    lines.append(("", lambda hop: "ok" if hop.passed else "BROKEN"))
+    rows = [(name, *(cell(hop) for hop in compared)) for name, cell in lines]
+    return console.table("", *(f">{hop.name}" for hop in compared), rows=rows)
+
+
+def _small(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "not finite"
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} %"

@@ -1,0 +1,76 @@
+"""How many operations the network does, by running a copy of its graph that gives shapes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx_ir as ir
+
+from inferry.backends.registry import get_backend
+from inferry.core.bundle import Bundle
+from inferry.core.protocols import Session, SessionOptions
+from inferry.core.samples import Features
+from inferry.passes.operations import OperationProbe, operation_probe
+from inferry.pipeline.execution import collate
+
+_BACKEND = "onnxruntime"
+"""Runs the copy: the number does not depend on who counts, and it takes any graph."""
+
+_EXTERNAL = 1 << 20
+"""Weights above this size stand beside the copy: one ONNX file holds at most 2 GB."""
+
+
+class OperationCounter:
+    """Counts operations of one row at a time; every row of a batch costs the same.
+
+    Args:
+        bundle: Whose inputs are known.
+        probe: Of its graph.
+        session: Of the probe's model; None where there is nothing to count.
+    """
+
+    def __init__(self, bundle: Bundle, probe: OperationProbe, session: Session | None) -> None:
+        self._bundle = bundle
+        self._probe = probe
+        self._session = session
+        self._known: dict[int, int] = {}
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """See `OperationProbe.unknown`."""
+        return self._probe.unknown
+
+    def per_row(self, features: Features, length: int) -> int:
+        """Operations of one row.
+
+        Args:
+            features: Any sample no longer than `length`.
+            length: To which the row is padded.
+
+        Raises:
+            BackendError: The graph cannot run.
+        """
+        if self._session is None:
+            return 0
+        if length not in self._known:
+            shapes = self._session.run(collate([features], self._bundle.manifest.inputs, length))
+            self._known[length] = sum(self._probe.count(shapes).values())
+        return self._known[length]
+
+
+@contextmanager
+def operation_counter(bundle: Bundle) -> Iterator[OperationCounter]:
+    """A counter for a bundle's graph; its copy vanishes at the end."""
+    probe = operation_probe(ir.load(bundle.model))
+    if not probe.names:
+        yield OperationCounter(bundle, probe, None)
+        return
+    with TemporaryDirectory(prefix="inferry-operations-") as folder:
+        path = Path(folder) / "model.onnx"
+        ir.save(probe.model, path, external_data="model.onnx.data", size_threshold_bytes=_EXTERNAL)
+        session = get_backend(_BACKEND).open(path, SessionOptions())
+        try:
+            yield OperationCounter(bundle, probe, session)
+        finally:
+            session.close()

@@ -1,0 +1,66 @@
+"""Peak memory and time to the first result, each in a fresh process."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from time import perf_counter
+
+from inferry.core.bundle import Bundle
+from inferry.core.samples import AudioFile
+from inferry.pipeline.bench_configurations import Configuration
+from inferry.pipeline.bench_results import Startup
+from inferry.pipeline.bench_workload import Item, sampling_rate
+
+_CHILD = "inferry.pipeline.bench_child"
+
+
+def measure_startup(bundle: Bundle, configuration: Configuration, item: Item, rows: int) -> Startup:
+    """Start a process that opens the bundle and answers one batch.
+
+    Args:
+        bundle: The bundle.
+        configuration: How to open it.
+        item: The sample, a file or noise of `bench`'s own.
+        rows: How often the batch holds it.
+
+    Returns:
+        Numbers, or the reason why the process gave none (it may run out of memory where this one does not).
+    """
+    source = item.sample.source
+    file = source if isinstance(source, AudioFile) else None
+    request = {
+        "bundle": str(bundle.path),
+        "backend": configuration.backend,
+        "precision": configuration.precision,
+        "threads": configuration.threads,
+        "batch_size": rows,
+        "recipe": configuration.recipe is not None,
+        "path": None if file is None else str(file.path),
+        "start": 0.0 if file is None else file.start,
+        "end": None if file is None else file.end,
+        "seconds": item.features.seconds,
+        "rate": sampling_rate(bundle),
+    }
+    start = perf_counter()
+    # The request holds this package's own words and the user's paths, and no shell reads it.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        subprocess.Popen(  # noqa: S603 -- see above
+            [sys.executable, "-m", _CHILD, json.dumps(request)], stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None, "its output is a pipe"
+        try:
+            line = process.stdout.readline()
+            seconds = perf_counter() - start
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        complaints.seek(0)
+        problem = complaints.read()
+    if not line:
+        last = problem.strip().rpartition("\n")[2] or f"it ended with code {process.returncode}"
+        return Startup(None, None, last)
+    return Startup(seconds, int(json.loads(line)["peak_memory_bytes"]))

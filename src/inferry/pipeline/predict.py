@@ -1,0 +1,62 @@
+"""From files to transcripts, one file after the other."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from inferry.core.errors import SampleError, UsageError
+from inferry.core.files import write_atomic
+from inferry.core.samples import AudioFile, Rejected
+from inferry.pipeline.model import Model
+from inferry.processing.audio import measure
+from inferry.report.captions import FORMATS, Transcript
+
+
+def predict(model: Model, files: Iterable[Path], *, detailed: bool) -> Iterator[Transcript | Rejected]:
+    """What is said in each file. Every file is computed alone, so that words carry no rounding noise of a batch.
+
+    Args:
+        model: An opened bundle.
+        files: Audio files.
+        detailed: With the words' times and confidences.
+
+    Yields:
+        A `Transcript`, or a `Rejected` for a bad file, in the order of `files`.
+    """
+    for file in files:
+        try:
+            seconds = measure(AudioFile(file), 1000) / 1000
+            (prediction,) = model.predict([file], detailed=detailed)
+        except SampleError as error:
+            yield Rejected(str(file), str(file), error.stage, error.reason)
+        else:
+            yield Transcript(file, seconds, prediction)
+
+
+def check_names(files: Sequence[Path]) -> None:
+    """Require that files can be told apart by their names without folder and suffix.
+
+    Raises:
+        UsageError: Two files share a name.
+    """
+    counts = Counter(file.stem for file in files)
+    if same := [str(file) for file in files if counts[file.stem] > 1]:
+        raise UsageError(f"{', '.join(same)} have one name without folder and suffix: name them in separate calls")
+
+
+def write_transcript(transcript: Transcript, kind: str, folder: Path) -> Path:
+    """Write a file of `FORMATS` into a folder, which is made if need be: ``a.flac`` becomes ``a.srt``.
+
+    Returns:
+        Its path.
+
+    Raises:
+        UsageError: The folder cannot be made or written.
+    """
+    path = folder / f"{transcript.file.stem}.{'txt' if kind == 'text' else kind}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, FORMATS[kind](transcript))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error}): choose another --output") from error
+    return path

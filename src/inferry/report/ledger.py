@@ -1,0 +1,206 @@
+"""The parity ledger: which hop brought how much difference."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from inferry.report.fields import optional_float, optional_int
+from inferry.report.markup import (
+    NOTHING,
+    Markup,
+    chart,
+    count,
+    decimal,
+    element,
+    join,
+    note,
+    scientific,
+    section,
+    table,
+)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One comparison with the original; everything but the name is None where it was not measured.
+
+    Attributes:
+        name: Such as ``original → ONNX, alone``.
+        compared: Whether it was; `reason` says why not.
+        reason: One sentence, empty where it was compared.
+        passed: Whether the greatest difference is within the tolerance.
+        samples: That were compared.
+        max_abs: Greatest absolute difference on the outputs; None in a compared hop whose outputs are not finite.
+        mean_abs: Its mean.
+        p999_abs: Its 99.9th percentile.
+        cosine: Smallest cosine similarity.
+        tolerance: Greatest difference allowed.
+        just_passes: The tolerance that would just pass.
+        added_max_abs: What this hop brought beyond the one before it.
+        frames: Output frames compared.
+        frames_changed: Frames with another best class.
+        texts_changed: Answers that are not the original's.
+        near_ties: Answers in which the best two scores are nearer than the tolerance.
+        wer_to_original: Percent, against the original's own answers.
+        wer: Percent, against the references.
+    """
+
+    name: str
+    compared: bool
+    reason: str = ""
+    passed: bool | None = None
+    samples: int | None = None
+    max_abs: float | None = None
+    mean_abs: float | None = None
+    p999_abs: float | None = None
+    cosine: float | None = None
+    tolerance: float | None = None
+    just_passes: float | None = None
+    added_max_abs: float | None = None
+    frames: int | None = None
+    frames_changed: int | None = None
+    texts_changed: int | None = None
+    near_ties: int | None = None
+    wer_to_original: float | None = None
+    wer: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """One word or two for the table."""
+        return "not compared" if not self.compared else "passed" if self.passed else "FAILED"
+
+    @property
+    def greatest(self) -> str:
+        """`max_abs` for people."""
+        return "not finite" if self.compared and self.max_abs is None else scientific(self.max_abs)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> "Hop":
+        """One of the hops of parity.json."""
+        if not row["compared"]:
+            return cls(str(row["name"]), compared=False, reason=str(row["reason"]))
+        return cls(
+            name=str(row["name"]),
+            compared=True,
+            passed=bool(row["passed"]),
+            max_abs=optional_float(row, "max_abs"),
+            tolerance=float(row["tolerance"]),
+            samples=optional_int(row, "samples"),
+            mean_abs=optional_float(row, "mean_abs"),
+            p999_abs=optional_float(row, "p999_abs"),
+            cosine=optional_float(row, "cosine"),
+            just_passes=optional_float(row, "just_passes"),
+            added_max_abs=optional_float(row, "added_max_abs"),
+            frames=optional_int(row, "frames"),
+            frames_changed=optional_int(row, "frames_changed"),
+            texts_changed=optional_int(row, "texts_changed"),
+            near_ties=optional_int(row, "near_ties"),
+            wer_to_original=optional_float(row, "wer_to_original"),
+            wer=optional_float(row, "wer"),
+        )
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All hops of one bundle.
+
+    Attributes:
+        source: The file it was read from.
+        hops: In the order of the way from the original to the batch.
+        fault: A sentence that names the first node that departs; empty if nothing failed or nobody looked.
+        truth: What every hop is compared with.
+        bundle: Digest of the bundle that was compared; empty where the file does not say.
+    """
+
+    source: str
+    hops: tuple[Hop, ...]
+    fault: str = ""
+    truth: str = "the original network, one sample alone"
+    bundle: str = ""
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any], source: str) -> "Ledger":
+        """The content of parity.json."""
+        fault = row.get("fault")
+        return cls(
+            source=source,
+            hops=tuple(Hop.from_json(hop) for hop in row["hops"]),
+            fault="" if fault is None else str(fault["sentence"]),
+            truth=str(row.get("truth", cls.truth)),
+            bundle=str(row.get("bundle", "")),
+        )
+
+
+_ROWS: Final[tuple[tuple[str, Callable[[Hop], str]], ...]] = (
+    ("greatest difference", lambda hop: hop.greatest),
+    ("added by this hop", lambda hop: scientific(hop.added_max_abs)),
+    ("99.9th percentile", lambda hop: scientific(hop.p999_abs)),
+    ("mean", lambda hop: scientific(hop.mean_abs)),
+    ("tolerance", lambda hop: scientific(hop.tolerance)),
+    ("tolerance that would just pass", lambda hop: scientific(hop.just_passes)),
+    ("1 - cosine", lambda hop: scientific(None if hop.cosine is None else max(0.0, 1.0 - hop.cosine))),
+    ("frames changed", lambda hop: _share(hop.frames_changed, hop.frames)),
+    ("texts changed", lambda hop: _share(hop.texts_changed, hop.samples)),
+    ("near ties", lambda hop: count(hop.near_ties)),
+    ("WER to the original's texts, %", lambda hop: decimal(hop.wer_to_original)),
+    ("WER to the references, %", lambda hop: decimal(hop.wer)),
+)
+
+
+def ledger_section(labels: Sequence[str], ledgers: Sequence[Ledger | str]) -> Markup:
+    """A picture and a table per run; a string says why a run has no ledger."""
+    several = len(labels) > 1
+    parts = [
+        join([*([element("h3", label)] if several else []), _one(ledger)])
+        for label, ledger in zip(labels, ledgers, strict=True)
+    ]
+    return section("Parity ledger", "parity", element("p", "Where does a difference come in?"), *parts)
+
+
+def _one(ledger: Ledger | str) -> Markup:
+    if isinstance(ledger, str):
+        return element("p", ledger, class_="missing")
+    caption = (
+        "Greatest absolute difference of each hop on a logarithmic scale; the upright line is its tolerance, "
+        "small marks are the mean and the 99.9th percentile."
+    )
+    points = [
+        {
+            "name": hop.name,
+            "verdict": hop.verdict,
+            "max": hop.max_abs,
+            "mean": hop.mean_abs,
+            "p999": hop.p999_abs,
+            "tolerance": hop.tolerance,
+            "reason": hop.reason,
+        }
+        for hop in ledger.hops
+    ]
+    fault = element("p", element("b", "First departure: "), ledger.fault, class_="fault") if ledger.fault else Markup()
+    return join(
+        [
+            fault,
+            chart("ledger", points, caption),
+            _numbers(ledger.hops),
+            note(f"Every hop against: {ledger.truth}. From {ledger.source}."),
+        ]
+    )
+
+
+def _numbers(hops: Sequence[Hop]) -> Markup:
+    """A column a hop; what none of them has is left out."""
+    rows = [
+        (name, *(text(hop) for hop in hops))
+        for name, text in _ROWS
+        if any(hop.compared and text(hop) != NOTHING for hop in hops)
+    ]
+    return table(["", *(f">{hop.name}" for hop in hops)], [("", *map(_verdict, hops)), *rows])
+
+
+def _verdict(hop: Hop) -> Markup:
+    verdict = element("span", hop.verdict, class_=f"verdict {hop.verdict.replace(' ', '-').lower()}")
+    return join([verdict, note(hop.reason)]) if hop.reason else verdict
+
+
+def _share(part: int | None, whole: int | None) -> str:
+    return NOTHING if part is None else count(part) if whole is None else f"{part:,} of {whole:,}"

@@ -1,0 +1,83 @@
+"""Where a run's time went, and how long its samples are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from inferry.report.markup import Markup, chart, element, join, note, section
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Seconds of a run.
+
+    Attributes:
+        seconds: By stage, summed over the threads that worked on it.
+        wall_seconds: From begin to end.
+        resumed_after: Samples that an earlier call had answered; their time is not counted.
+    """
+
+    seconds: Mapping[str, float]
+    wall_seconds: float
+    resumed_after: int
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the samples are.
+
+    Attributes:
+        unit: Of the edges, such as ``seconds``.
+        edges: Of the bins, ascending; one more than `counts`.
+        counts: Samples in each bin.
+        buckets: Padded lengths of the shape plan in the same unit; empty where every batch has its own length.
+        plan: What is known about the plan, a sentence.
+    """
+
+    unit: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    buckets: tuple[float, ...]
+    plan: str
+
+
+def timing_section(labels: Sequence[str], stages: Sequence[Stages | None], lengths: Sequence[Lengths | None]) -> Markup:
+    """Stage times of all runs in one picture, then the lengths of each data set."""
+    timed = [(label, one) for label, one in zip(labels, stages, strict=True) if one is not None]
+    parts: list[str] = []
+    if timed:
+        parts.append(_stages(timed))
+    several = len(labels) > 1
+    for label, one in zip(labels, lengths, strict=True):
+        if one is not None:
+            parts.append(join([*([element("h3", label)] if several else []), _lengths(one)]))
+    if not parts:
+        parts.append(element("p", "These runs have neither stage times nor lengths.", class_="missing"))
+    return section("Time and lengths", "time", *parts)
+
+
+def _stages(timed: Sequence[tuple[str, Stages]]) -> Markup:
+    points = [
+        {"run": label, "stage": stage, "seconds": seconds}
+        for label, one in timed
+        for stage, seconds in one.seconds.items()
+    ]
+    caption = "Seconds by stage, summed over the threads that worked on it."
+    walls = [
+        ("" if len(timed) == 1 else f"{label}: ")
+        + f"{one.wall_seconds:,.2f} s from begin to end"
+        + (f", {one.resumed_after:,} samples were answered by an earlier call" if one.resumed_after else "")
+        for label, one in timed
+    ]
+    return join([chart("stages", points, caption), note("; ".join(walls) + ".")])
+
+
+def _lengths(lengths: Lengths) -> Markup:
+    bins = [
+        {"low": low, "high": high, "count": count}
+        for low, high, count in zip(lengths.edges, lengths.edges[1:], lengths.counts, strict=False)
+    ]
+    caption = f"Samples by length in {lengths.unit}."
+    if lengths.buckets:
+        caption += " The upright lines are the padded lengths of the shape plan."
+    value = {"bins": bins, "buckets": list(lengths.buckets), "unit": lengths.unit}
+    return join([chart("lengths", value, caption), note(lengths.plan)])

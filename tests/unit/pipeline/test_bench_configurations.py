@@ -1,0 +1,46 @@
+import pytest
+
+from inferry.core.errors import UsageError
+from inferry.core.protocols import OldRecipe
+from inferry.pipeline import bench_configurations
+from inferry.pipeline.bench_configurations import configurations, with_recipe
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    monkeypatch.setattr(bench_configurations, "available_threads", lambda: 4)
+
+
+def test_every_combination_in_the_order_given():
+    made = configurations(["x", "y"], ["fp32", "int8"], [1, 2])
+    assert [(one.backend, one.precision, one.threads) for one in made] == [
+        (backend, precision, threads) for backend in "xy" for precision in ("fp32", "int8") for threads in (1, 2)
+    ]
+    assert made[0].name == "x fp32, 1 thread"
+    assert (made[3].options.precision, made[3].options.threads) == ("int8", 2)
+
+
+def test_the_same_twice_has_two_names():
+    assert [one.name for one in configurations(["x"], ["fp32"], [2, 2])] == [
+        "x fp32, 2 threads",
+        "x fp32, 2 threads (again, 2)",
+    ]
+
+
+def test_no_threads_given_is_all_there_are():
+    assert [one.threads for one in configurations(["x"], ["fp32"], [])] == [4]
+
+
+@pytest.mark.parametrize("threads", [0, 5, 400])
+def test_threads_that_the_process_does_not_have_are_refused(threads):
+    with pytest.raises(UsageError, match=rf"--threads {threads}: this process may use 1 to 4 threads"):
+        configurations(["x"], ["fp32"], [1, threads])
+
+
+def test_the_recipe_is_opened_as_the_first_one():
+    recipe = OldRecipe(7, true_outputs=False, source="a test")
+    own = configurations(["x"], ["fp32"], [1, 2])
+    made = with_recipe(own, recipe)
+    assert made[:-1] == own
+    assert (made[-1].threads, made[-1].recipe) == (1, recipe)
+    assert made[-1].name == "recipe, x fp32, 1 thread"
