@@ -60,11 +60,24 @@ def test_the_examples_leave_what_the_readme_says(workspace):
     for bundle in ("bundle", "bundle-ds2", "bundle-python", "wav2vec2-run/bundle"):
         found = {path.name for path in (workspace / bundle).iterdir()}
         assert found == {"manifest.json", "model.onnx", "parity.json", "processor.json", "vocab.json"}
-    for run in ("wav2vec2-run", "run"):
-        found = {path.name for path in (workspace / run).iterdir()}
-        files = {"run.json", "predictions.jsonl", "errors.jsonl", "metrics.json", "timings.json", "work"}
-        assert found - {"bundle"} == files
+    files = {"run.json", "predictions.jsonl", "errors.jsonl", "metrics.json", "timings.json", "work", "report.html"}
+    for run, more in (("wav2vec2-run", {"bundle"}), ("run", {"parity.json", "bench.json"})):
+        assert {path.name for path in (workspace / run).iterdir()} == files | more
         assert len(texts(workspace / run)) == CLIPS
+
+
+@pytest.mark.slow
+def test_the_examples_write_captions(workspace):
+    captions = sorted((workspace / "subtitles").iterdir())
+    assert [path.name for path in captions] == [f"1-1-000{index}.srt" for index in range(4)]
+    assert all(" --> " in path.read_text(encoding="utf-8") for path in captions)
+
+
+@pytest.mark.slow
+def test_the_examples_compare_and_measure(workspace):
+    ledger, bench = (json.loads((workspace / "run" / name).read_text()) for name in ("parity.json", "bench.json"))
+    assert [hop["passed"] for hop in ledger["hops"]] == [True, True, True]
+    assert [one["baseline"] for one in bench["configurations"]] == [False, True]
 
 
 @pytest.mark.slow
