@@ -20,12 +20,12 @@ from inferry.core.machine import available_threads
 from inferry.core.protocols import SessionOptions
 from inferry.models.registry import get_recipe
 from inferry.pipeline.bench import BenchOptions, bench
-from inferry.pipeline.bench_cells import Task, own_task, recipe_task
-from inferry.pipeline.bench_configurations import configurations
-from inferry.pipeline.bench_recipe import old_recipe_of
-from inferry.pipeline.bench_results import Benchmark, Result
-from inferry.pipeline.bench_summary import accuracy
-from inferry.pipeline.bench_workload import data_pool, make_workload
+from inferry.pipeline.benchmark.cells import Task, own_task, recipe_task
+from inferry.pipeline.benchmark.configurations import configurations
+from inferry.pipeline.benchmark.recipe import old_recipe_of
+from inferry.pipeline.benchmark.results import Benchmark, Result
+from inferry.pipeline.benchmark.summary import accuracy
+from inferry.pipeline.benchmark.workload import data_pool, make_workload
 from inferry.pipeline.export import export
 from inferry.pipeline.model import Model
 

@@ -9,9 +9,12 @@ predictions = model.predict(["a.flac"])
 from typing import TYPE_CHECKING, Any
 
 from inferry.core.errors import InferryError
-from inferry.core.samples import Audio, AudioFile, Transcription
+from inferry.core.protocols import Decoding
+from inferry.core.samples import Audio, AudioFile, Transcription, Word
 
 if TYPE_CHECKING:
+    from inferry.pipeline.bench import BenchOptions, bench
+    from inferry.pipeline.compare import Against, compare
     from inferry.pipeline.evaluate import evaluate
     from inferry.pipeline.export import export
     from inferry.pipeline.infer import infer
@@ -20,11 +23,17 @@ if TYPE_CHECKING:
     from inferry.pipeline.run import run
 
 __all__ = [
+    "Against",
     "Audio",
     "AudioFile",
+    "BenchOptions",
+    "Decoding",
     "InferryError",
     "Model",
     "Transcription",
+    "Word",
+    "bench",
+    "compare",
     "evaluate",
     "export",
     "infer",
@@ -34,7 +43,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "Against": "compare",
+    "BenchOptions": "bench",
     "Model": "model",
+    "bench": "bench",
+    "compare": "compare",
     "evaluate": "evaluate",
     "export": "export",
     "infer": "infer",

@@ -63,8 +63,8 @@ def test_functions_are_short_on_the_whole():
 
 
 def test_the_public_names_are_pinned():
-    expected = ["Audio", "AudioFile", "InferryError", "Model", "Transcription"]
-    expected += ["evaluate", "export", "infer", "load", "plan", "run"]
+    expected = ["Against", "Audio", "AudioFile", "BenchOptions", "Decoding", "InferryError", "Model", "Transcription"]
+    expected += ["Word", "bench", "compare", "evaluate", "export", "infer", "load", "plan", "run"]
     assert inferry.__all__ == expected
     assert all(getattr(inferry, name) is not None for name in expected)
     with pytest.raises(AttributeError, match="no attribute 'train'"):

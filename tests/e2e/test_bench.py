@@ -10,7 +10,7 @@ from inferry.cli.main import app
 from inferry.core.machine import available_threads
 from inferry.metrics.timings import Quantiles
 from inferry.pipeline import bench as bench_module
-from inferry.pipeline.bench_results import Benchmark, Ceiling, ConfigurationResult, Ranking, Result, Stages, Startup
+from inferry.pipeline.benchmark.results import Benchmark, Ceiling, ConfigurationResult, Ranking, Result, Stages, Startup
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from inferry.cli import console
 from inferry.cli.options import BundleArgument, Json, Limit
 from inferry.core.errors import UsageError
 from inferry.core.runs import BENCH
-from inferry.pipeline.bench_results import Benchmark, ConfigurationResult, Result
+from inferry.pipeline.benchmark.results import Benchmark, ConfigurationResult, Result
 
 EXAMPLE: Final = "inferry bench bundle/ --data folder-of-audio/ --batch-sizes 1,4,8 --threads 1,2"
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from inferry.cli import console
 from inferry.cli.options import BundleArgument, Json
 from inferry.pipeline.compare import Comparison
-from inferry.pipeline.hops import Hop
+from inferry.pipeline.comparison.hops import Hop
 
 EXAMPLE: Final = "inferry compare bundle/ --checkpoint wav2vec2-base-960h/ --data folder-of-audio/"
 _SHOWN = 5

@@ -13,16 +13,16 @@ from inferry.core.errors import UsageError
 from inferry.core.files import to_json_text, write_atomic
 from inferry.core.machine import signature
 from inferry.core.runs import BENCH
-from inferry.pipeline.bench_ceiling import CeilingProbe, best_of, open_ceiling
-from inferry.pipeline.bench_cells import Task, own_task, recipe_task
-from inferry.pipeline.bench_configurations import Configuration, configurations, with_recipe
-from inferry.pipeline.bench_operations import operation_counter
-from inferry.pipeline.bench_recipe import old_recipe_of
-from inferry.pipeline.bench_results import Benchmark, Startup
-from inferry.pipeline.bench_rounds import Rules, Series, run_rounds
-from inferry.pipeline.bench_startup import measure_startup
-from inferry.pipeline.bench_summary import Measured, configuration_results, ratios_to_first
-from inferry.pipeline.bench_workload import SEED, Workload, data_pool, fitting_count, make_workload, noise_pool
+from inferry.pipeline.benchmark.ceiling import CeilingProbe, best_of, open_ceiling
+from inferry.pipeline.benchmark.cells import Task, own_task, recipe_task
+from inferry.pipeline.benchmark.configurations import Configuration, configurations, with_recipe
+from inferry.pipeline.benchmark.operations import operation_counter
+from inferry.pipeline.benchmark.recipe import old_recipe_of
+from inferry.pipeline.benchmark.results import Benchmark, Startup
+from inferry.pipeline.benchmark.rounds import Rules, Series, run_rounds
+from inferry.pipeline.benchmark.startup import measure_startup
+from inferry.pipeline.benchmark.summary import Measured, configuration_results, ratios_to_first
+from inferry.pipeline.benchmark.workload import SEED, Workload, data_pool, fitting_count, make_workload, noise_pool
 from inferry.pipeline.model import Model
 
 BATCH_SIZES: Final = (1, 4, 8, 16, 32)

@@ -15,9 +15,9 @@ from inferry.core.runs import LEDGER, RUN, open_run
 from inferry.core.samples import Rejected
 from inferry.core.tolerances import LOGITS
 from inferry.models.registry import get_recipe, locate_checkpoint
-from inferry.pipeline.cases import Cases, choose_cases, read_cases
-from inferry.pipeline.fault import Fault, find_fault
-from inferry.pipeline.forms import (
+from inferry.pipeline.comparison.cases import Cases, choose_cases, read_cases
+from inferry.pipeline.comparison.fault import Fault, find_fault
+from inferry.pipeline.comparison.forms import (
     BACKEND,
     Form,
     alone,
@@ -28,9 +28,9 @@ from inferry.pipeline.forms import (
     folder_form,
     original_module,
 )
-from inferry.pipeline.hops import Hop, Meter
+from inferry.pipeline.comparison.hops import Hop, Meter
+from inferry.pipeline.comparison.modules import Traced
 from inferry.pipeline.model import Model
-from inferry.pipeline.modules import Traced
 
 
 @dataclass(frozen=True)

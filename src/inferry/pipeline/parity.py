@@ -10,7 +10,7 @@ from inferry.core.protocols import Checkpoint, Recipe
 from inferry.core.samples import Features
 from inferry.core.specs import Array
 from inferry.core.tolerances import LOGITS
-from inferry.pipeline.hops import Hop, Meter
+from inferry.pipeline.comparison.hops import Hop, Meter
 from inferry.pipeline.model import Model
 
 _FAR = 2  # times the longest probe: padding that no batch of the probes has by itself

@@ -8,8 +8,8 @@ from typing import Final
 from inferry.core.errors import RunError, UsageError
 from inferry.core.files import write_atomic
 from inferry.core.runs import REPORT, Run, open_run
-from inferry.pipeline.report_data import gather_parts
-from inferry.pipeline.report_samples import gather_samples
+from inferry.pipeline.reporting.data import gather_parts
+from inferry.pipeline.reporting.samples import gather_samples
 from inferry.report.page import Report, render
 
 COMPARISON: Final = "comparison.html"

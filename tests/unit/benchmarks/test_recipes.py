@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from inferry.pipeline import bench as bench_module
-from inferry.pipeline.bench_results import Startup
+from inferry.pipeline.benchmark.results import Startup
 
 
 @pytest.fixture

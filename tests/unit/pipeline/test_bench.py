@@ -10,14 +10,15 @@ from inferry.core.machine import available_threads
 from inferry.core.protocols import SessionOptions
 from inferry.core.samples import Audio, AudioFile, Sample
 from inferry.pipeline import bench as bench_module
-from inferry.pipeline import bench_child, bench_startup
 from inferry.pipeline.bench import BenchOptions, bench
-from inferry.pipeline.bench_ceiling import OPERATIONS, best_of, open_ceiling
-from inferry.pipeline.bench_configurations import configurations
-from inferry.pipeline.bench_operations import operation_counter
-from inferry.pipeline.bench_results import Benchmark, Ceiling, Startup
-from inferry.pipeline.bench_startup import measure_startup
-from inferry.pipeline.bench_workload import load_item
+from inferry.pipeline.benchmark import child as bench_child
+from inferry.pipeline.benchmark import startup as bench_startup
+from inferry.pipeline.benchmark.ceiling import OPERATIONS, best_of, open_ceiling
+from inferry.pipeline.benchmark.configurations import configurations
+from inferry.pipeline.benchmark.operations import operation_counter
+from inferry.pipeline.benchmark.results import Benchmark, Ceiling, Startup
+from inferry.pipeline.benchmark.startup import measure_startup
+from inferry.pipeline.benchmark.workload import load_item
 from inferry.pipeline.model import Model
 
 ONE = configurations(["onnxruntime"], ["fp32"], [1])[0]
@@ -250,7 +251,7 @@ def test_a_process_that_fails_says_why(tiny_bundle, data, monkeypatch):
 
 
 def test_the_peak_is_not_the_parents(tmp_path):
-    code = "from inferry.pipeline.bench_child import peak_memory; print(peak_memory())"
+    code = "from inferry.pipeline.benchmark.child import peak_memory; print(peak_memory())"
     ballast = np.ones(40_000_000)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ballast.nbytes == 320_000_000

@@ -255,7 +255,7 @@ def test_what_runs_in_windows_is_left_out(tiny, tiny_bundle, tmp_path):
 
 
 def test_samples_are_spread_over_the_lengths(tiny_bundle, data):
-    from inferry.pipeline.cases import choose_cases
+    from inferry.pipeline.comparison.cases import choose_cases
 
     with inferry.load(tiny_bundle.path) as model:
         recipe = compare_module.get_recipe("wav2vec2")

@@ -10,8 +10,8 @@ from inferry.metrics.differences import Difference
 from inferry.models.registry import get_recipe
 from inferry.pipeline import export as export_module
 from inferry.pipeline import parity
+from inferry.pipeline.comparison.hops import Hop
 from inferry.pipeline.export import export_with_report
-from inferry.pipeline.hops import Hop
 from inferry.pipeline.parity import ParityReport
 
 

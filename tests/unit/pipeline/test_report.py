@@ -8,14 +8,14 @@ import pytest
 from inferry.core.errors import RunError, UsageError
 from inferry.core.files import to_json_text, write_atomic
 from inferry.core.runs import RUN, Run, open_run
-from inferry.pipeline import report_samples
 from inferry.pipeline.evaluate import evaluate
 from inferry.pipeline.infer import Options, infer
 from inferry.pipeline.plan import plan
 from inferry.pipeline.report import MOST_RUNS, report
-from inferry.pipeline.report_data import gather_parts, labels_of
-from inferry.pipeline.report_files import find_bundle, read_score
-from inferry.pipeline.report_samples import gather_samples, join_rows
+from inferry.pipeline.reporting import samples as report_samples
+from inferry.pipeline.reporting.data import gather_parts, labels_of
+from inferry.pipeline.reporting.files import find_bundle, read_score
+from inferry.pipeline.reporting.samples import gather_samples, join_rows
 from inferry.planning.make import write_plan
 from inferry.report.page import LIMIT
 

@@ -13,7 +13,7 @@ from inferry.core.samples import Sample, Source
 from inferry.datasets.registry import open_dataset
 from inferry.metrics.normalisation import normalisation
 from inferry.metrics.word_diff import word_diff
-from inferry.pipeline.report_files import normalisation_of
+from inferry.pipeline.reporting.files import normalisation_of
 from inferry.processing.audio import read
 from inferry.report.media import Sound, encode_sound
 from inferry.report.utterances import Answer, Exhibit, Row, Utterances

@@ -1,7 +1,7 @@
 import pytest
 
 from inferry.core.samples import Transcription
-from inferry.pipeline.bench_rounds import Answers, Pass, Rules, in_turn, run_rounds
+from inferry.pipeline.benchmark.rounds import Answers, Pass, Rules, in_turn, run_rounds
 
 
 class Machine:

@@ -4,7 +4,7 @@ import soundfile
 
 from inferry.core.errors import DatasetError, UsageError
 from inferry.core.protocols import OldRecipe, SessionOptions
-from inferry.pipeline.bench_workload import (
+from inferry.pipeline.benchmark.workload import (
     data_pool,
     fitting_count,
     make_workload,

@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from inferry.core.specs import Array
-from inferry.pipeline.bisection import Departure, search
-from inferry.pipeline.probing import Prober, Probes, Side
+from inferry.pipeline.comparison.bisection import Departure, search
+from inferry.pipeline.comparison.probing import Prober, Probes, Side
 
 
 @runtime_checkable
@@ -82,6 +82,6 @@ class _Modules:
         self.weights: dict[str, ir.Value] = {}
 
     def values(self, names: Sequence[str]) -> dict[str, Array]:
-        """See `inferry.pipeline.probing.Asked.values`; an empty array where a module gives no tensor."""
+        """See `inferry.pipeline.comparison.probing.Asked.values`; an empty array where a module gives no tensor."""
         found = self._network.trace(self._inputs, [self._modules[name] for name in names])
         return {name: found.get(self._modules[name], np.zeros(0)) for name in names}

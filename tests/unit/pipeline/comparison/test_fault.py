@@ -4,8 +4,8 @@ import json
 import math
 from dataclasses import replace
 
-from inferry.pipeline.bisection import Departure
-from inferry.pipeline.fault import _found
+from inferry.pipeline.comparison.bisection import Departure
+from inferry.pipeline.comparison.fault import _found
 
 SHARP = Departure("encoder/Add", "Add", "encoder/Add", 0.5, 2.0, inputs_relative=0.0, sharp=True)
 

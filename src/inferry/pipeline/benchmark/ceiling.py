@@ -15,8 +15,8 @@ from inferry.core.errors import BackendError
 from inferry.core.protocols import Session
 from inferry.core.specs import Array
 from inferry.networks.graph import Graph
-from inferry.pipeline.bench_configurations import Configuration
-from inferry.pipeline.bench_results import Ceiling
+from inferry.pipeline.benchmark.configurations import Configuration
+from inferry.pipeline.benchmark.results import Ceiling
 
 ROWS: Final = 1568
 INNER: Final = 768

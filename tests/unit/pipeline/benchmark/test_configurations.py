@@ -2,8 +2,8 @@ import pytest
 
 from inferry.core.errors import UsageError
 from inferry.core.protocols import OldRecipe
-from inferry.pipeline import bench_configurations
-from inferry.pipeline.bench_configurations import configurations, with_recipe
+from inferry.pipeline.benchmark import configurations as bench_configurations
+from inferry.pipeline.benchmark.configurations import configurations, with_recipe
 
 
 @pytest.fixture(autouse=True)

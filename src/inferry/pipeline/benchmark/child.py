@@ -1,6 +1,6 @@
 """The process in which `inferry bench` measures memory and start: it opens a bundle and answers one batch.
 
-``python -m inferry.pipeline.bench_child JSON`` prints one JSON object and ends.
+``python -m inferry.pipeline.benchmark.child JSON`` prints one JSON object and ends.
 """
 
 import json
@@ -13,8 +13,8 @@ from inferry.core.bundle import open_bundle
 from inferry.core.protocols import SessionOptions
 from inferry.core.samples import AudioFile, Source
 from inferry.models.registry import get_recipe
-from inferry.pipeline.bench_recipe import recipe_features
-from inferry.pipeline.bench_workload import noise
+from inferry.pipeline.benchmark.recipe import recipe_features
+from inferry.pipeline.benchmark.workload import noise
 from inferry.pipeline.model import Model
 
 _STATUS = Path("/proc/self/status")

@@ -7,11 +7,11 @@ from inferry.core.errors import DatasetError, UsageError
 from inferry.core.protocols import OldRecipe, SessionOptions
 from inferry.core.samples import Audio, Sample
 from inferry.models import registry
-from inferry.pipeline import bench_recipe
-from inferry.pipeline.bench_cells import own_task, recipe_task
-from inferry.pipeline.bench_configurations import configurations
-from inferry.pipeline.bench_recipe import old_recipe_of, recipe_features, recipe_outputs
-from inferry.pipeline.bench_workload import Workload, load_item
+from inferry.pipeline.benchmark import recipe as bench_recipe
+from inferry.pipeline.benchmark.cells import own_task, recipe_task
+from inferry.pipeline.benchmark.configurations import configurations
+from inferry.pipeline.benchmark.recipe import old_recipe_of, recipe_features, recipe_outputs
+from inferry.pipeline.benchmark.workload import Workload, load_item
 from inferry.pipeline.model import Model
 
 RECIPE = OldRecipe(6000, true_outputs=False, source="a test")

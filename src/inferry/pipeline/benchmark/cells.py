@@ -7,10 +7,10 @@ from time import perf_counter
 
 from inferry.core.errors import DatasetError
 from inferry.core.protocols import OldRecipe
-from inferry.pipeline.bench_configurations import Configuration
-from inferry.pipeline.bench_recipe import recipe_features, recipe_outputs
-from inferry.pipeline.bench_rounds import Answers, Cell, Clock, Pass
-from inferry.pipeline.bench_workload import Item, Workload, pack, valid_seconds
+from inferry.pipeline.benchmark.configurations import Configuration
+from inferry.pipeline.benchmark.recipe import recipe_features, recipe_outputs
+from inferry.pipeline.benchmark.rounds import Answers, Cell, Clock, Pass
+from inferry.pipeline.benchmark.workload import Item, Workload, pack, valid_seconds
 from inferry.pipeline.execution import require_finite
 from inferry.pipeline.model import Model
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from inferry.core.bundle import Bundle
 from inferry.core.runs import BENCH, LEDGER, Run
-from inferry.pipeline.report_files import (
+from inferry.pipeline.reporting.files import (
     accuracy_of,
     find_bundle,
     read_ledger,

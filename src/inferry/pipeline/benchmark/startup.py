@@ -8,11 +8,11 @@ from time import perf_counter
 
 from inferry.core.bundle import Bundle
 from inferry.core.samples import AudioFile
-from inferry.pipeline.bench_configurations import Configuration
-from inferry.pipeline.bench_results import Startup
-from inferry.pipeline.bench_workload import Item, sampling_rate
+from inferry.pipeline.benchmark.configurations import Configuration
+from inferry.pipeline.benchmark.results import Startup
+from inferry.pipeline.benchmark.workload import Item, sampling_rate
 
-_CHILD = "inferry.pipeline.bench_child"
+_CHILD = "inferry.pipeline.benchmark.child"
 
 
 def measure_startup(bundle: Bundle, configuration: Configuration, item: Item, rows: int) -> Startup:

@@ -5,10 +5,10 @@ import onnx_ir as ir
 import pytest
 
 from inferry.core.protocols import SessionOptions
-from inferry.pipeline import probing
-from inferry.pipeline.bisection import first_departure
+from inferry.pipeline.comparison import probing
+from inferry.pipeline.comparison.bisection import first_departure
+from inferry.pipeline.comparison.probing import Side
 from inferry.pipeline.execution import collate
-from inferry.pipeline.probing import Side
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from inferry.core.bundle import MODEL, Bundle
 from inferry.core.errors import DatasetError, UsageError
 from inferry.core.protocols import Checkpoint, Recipe, SessionOptions
 from inferry.core.specs import Array
-from inferry.pipeline.cases import Case
+from inferry.pipeline.comparison.cases import Case
+from inferry.pipeline.comparison.hops import SCORES
+from inferry.pipeline.comparison.modules import Traced, first_module
+from inferry.pipeline.comparison.probing import Side
 from inferry.pipeline.execution import collate, separate
-from inferry.pipeline.hops import SCORES
 from inferry.pipeline.model import Model
-from inferry.pipeline.modules import Traced, first_module
-from inferry.pipeline.probing import Side
 
 BACKEND: Final = "onnxruntime"
 Outputs = Mapping[str, Array]

@@ -10,9 +10,9 @@ from inferry.core.tolerances import ROUNDING
 from inferry.pipeline import compare as compare_module
 from inferry.pipeline import export as export_module
 from inferry.pipeline.compare import Against, compare
+from inferry.pipeline.comparison.modules import Traced, _Modules, tensors_of_modules
+from inferry.pipeline.comparison.probing import Prober, Probes, Side
 from inferry.pipeline.execution import collate
-from inferry.pipeline.modules import Traced, _Modules, tensors_of_modules
-from inferry.pipeline.probing import Prober, Probes, Side
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "data2vec-audio"])

@@ -9,9 +9,9 @@ from inferry.core.samples import Prediction, Transcription
 from inferry.metrics.error_rates import score_speech
 from inferry.metrics.scores import Utterance
 from inferry.metrics.timings import Quantiles, paired_ratio, quantiles
-from inferry.pipeline.bench_cells import Task
-from inferry.pipeline.bench_configurations import Configuration
-from inferry.pipeline.bench_results import (
+from inferry.pipeline.benchmark.cells import Task
+from inferry.pipeline.benchmark.configurations import Configuration
+from inferry.pipeline.benchmark.results import (
     Accuracy,
     Ceiling,
     ConfigurationResult,
@@ -21,8 +21,8 @@ from inferry.pipeline.bench_results import (
     Stages,
     Startup,
 )
-from inferry.pipeline.bench_rounds import Series
-from inferry.pipeline.bench_workload import Item, valid_seconds
+from inferry.pipeline.benchmark.rounds import Series
+from inferry.pipeline.benchmark.workload import Item, valid_seconds
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from inferry.core.errors import ParityError
 from inferry.core.samples import Transcription
-from inferry.pipeline.hops import Hop, Meter
+from inferry.pipeline.comparison.hops import Hop, Meter
 
 
 class Letters:

@@ -12,7 +12,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from inferry.pipeline.probing import PROBES, Probes, Side
+from inferry.pipeline.comparison.probing import PROBES, Probes, Side
 
 _SHARP: Final = 8.0
 """How many times more than its inputs a node's output must depart for the node to be the one."""

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from inferry.metrics.differences import finite_or_none
-from inferry.pipeline.bisection import Departure, first_departure
-from inferry.pipeline.cases import Case, Cases, read_cases
-from inferry.pipeline.forms import BACKEND, Form
-from inferry.pipeline.hops import SCORES, Meter
+from inferry.pipeline.comparison.bisection import Departure, first_departure
+from inferry.pipeline.comparison.cases import Case, Cases, read_cases
+from inferry.pipeline.comparison.forms import BACKEND, Form
+from inferry.pipeline.comparison.hops import SCORES, Meter
 from inferry.pipeline.model import Model
 
 
