@@ -1,6 +1,7 @@
 """``make demo``: the whole way from checkpoint to scored transcripts, for every family, on data that the project ships.
 
-Needs neither network nor anything outside the repository. Ends with the table of results and the path of the runs.
+Needs neither network nor anything outside the repository. Ends with the table of results, the path of the runs and a page that
+shows them side by side.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from rich.table import Table
 from inferry.core.errors import InferryError
 from inferry.core.machine import signature
 from inferry.pipeline.evaluate import Evaluation
+from inferry.pipeline.report import COMPARISON, report
 from inferry.pipeline.run import Outcome, run
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "speech"
@@ -53,7 +55,10 @@ def main() -> int:
         table.add_row(family, *_cells(outcome, perf_counter() - start))
     console.print(table)
     console.print("; ".join(f"{name} {value}" for name, value in signature().items()))
-    console.print(f"Runs: {output.absolute()} (predictions.jsonl, metrics.json, timings.json and bundle/ in each)")
+    console.print(f"Runs: {output.absolute()} (report.html, predictions.jsonl, metrics.json and bundle/ in each)")
+    if not failed:
+        page = report([output / family for family in CHECKPOINTS], output / COMPARISON)
+        console.print(f"All side by side, in any browser: {page.absolute()}")
     return int(failed)
 
 

@@ -52,6 +52,12 @@ def test_files_and_functions_are_short(path):
     assert {name: lines for name, lines in long.items() if lines > LONGEST_FUNCTION} == {}
 
 
+def test_the_pages_own_files_are_short(repository):
+    own = [path for kind in ("css", "js") for path in repository.glob(f"src/**/*.{kind}") if ".min." not in path.name]
+    assert own
+    assert {path.name for path in own if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE} == set()
+
+
 def test_functions_are_short_on_the_whole():
     lengths = sorted(
         node.end_lineno - node.lineno + 1

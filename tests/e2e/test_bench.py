@@ -96,7 +96,7 @@ def test_an_interruption_says_that_nothing_was_written(tiny_bundle, tmp_path, mo
     assert not (tmp_path / "out").exists()
 
 
-def result(batch_size, *, settled=True, startup=None):
+def result(batch_size, *, settled=True, startup=None, share=0.5):
     return Result(
         batch_size=batch_size,
         rounds=7,
@@ -108,13 +108,18 @@ def result(batch_size, *, settled=True, startup=None):
         stages=Stages(0.001, 0.002, 0.003, 0.004),
         startup=startup or Startup(1.25, 123_000_000),
         operations_per_second=5e9,
-        fraction_of_ceiling=0.5,
+        fraction_of_ceiling=share,
         accuracy=None,
     )
 
 
 def test_what_is_missing_or_doubtful_is_said(capsys):
-    results = (result(1, settled=False), result(8, startup=Startup(None, None, "it ended with code -9")))
+    results = (
+        result(1, settled=False),
+        result(8, startup=Startup(None, None, "it ended with code -9"), share=1.02),
+        result(16, settled=False),
+        result(32),
+    )
     ceiling = Ceiling(10e9, None)
     one = ConfigurationResult("x fp32", "x", "fp32", 1, False, results, Ranking(8, (8,)), ceiling, {})
     made = Benchmark(
@@ -126,7 +131,7 @@ def test_what_is_missing_or_doubtful_is_said(capsys):
         data="photos: all 9 samples",
         samples=9,
         valid_seconds=None,
-        left_out=("a[1]: no sound",),
+        left_out=("a[1]: no sound", *(f"{index}: bad" for index in range(6))),
         uncounted=("com.microsoft.Attention",),
         signature={"machine": "m"},
     )
@@ -135,10 +140,12 @@ def test_what_is_missing_or_doubtful_is_said(capsys):
     assert lines[0] == "photos: all 9 samples; the bundle has 3.0 MB"
     assert "fastest batch size: 8" in lines
     assert "no memory and start measured at batch size 8: it ended with code -9" in lines
-    assert "x fp32: 1: 50%; 8: 50% of a large product's 10 GFLOP/s" in lines
+    assert "x fp32, by batch size: 1: 50%; 8: 102%; 16: 50%; 32: 50% of a large product's 10 GFLOP/s" in lines
     assert "ceiling, billion operations a second: fp32 10" in lines
     assert "operations of these are not counted: com.microsoft.Attention" in lines
-    assert "not settled: x fp32, batch size 1: more --rounds, or a quieter machine" in lines
+    assert "more than 100%: something else ran beside the large product; try more --rounds" in lines
+    assert "not settled: x fp32, batch size 1, 16: more --rounds, or a quieter machine" in lines
+    assert "never filled: batch size 16, 32: a round has 9 samples" in lines
     assert "left out: a[1]: no sound" in lines
+    assert "  … 7 left out in all" in lines
     assert any(line.startswith("ms of work for each item") for line in lines)
-    assert made.unsettled == (("x fp32", 1),)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from inferry.cli.main import app
 from inferry.core.bundle import open_bundle, write_manifest
+from inferry.pipeline import compare as compare_module
 from inferry.pipeline.export import export
 
 WEIGHT = "wav2vec2.encoder.layers.1.feed_forward.intermediate_dense.weight.T"
@@ -86,6 +87,17 @@ def test_what_was_left_out_is_printed(tiny, tiny_bundle, tmp_path):
     assert "not compared: ONNX as written" in done.stdout
     assert "left out: empty:" in done.stdout
     assert "left out in all" in done.stdout
+
+
+def test_an_interruption_says_that_nothing_was_written(bundle, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare_module, "find_fault", interrupted)
+    done = call(bundle.path, "--no-reference", "--output", tmp_path / "out")
+    assert done.exit_code == 130
+    assert "nothing was written" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_exit_codes(bundle, tmp_path):

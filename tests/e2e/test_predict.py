@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from typer.testing import CliRunner
 
 import inferry
 from inferry.cli.main import app
-from inferry.core.errors import UsageError
+from inferry.core.errors import BackendError, UsageError
 from inferry.core.protocols import Decoding
 from inferry.pipeline.export import export
+from inferry.pipeline.model import Model
 
 RATE = 16_000
 TEXT = "MOVE BLUE DOOR FIVE RIGHT"
@@ -102,6 +104,45 @@ def test_a_bad_file_is_named_and_the_others_go_on(bundle, clips, texts, tmp_path
     assert rows[1] == {"file": str(files[1]), "error": "read: the file does not exist"}
 
 
+def test_what_the_runtime_cannot_run_is_named_and_the_others_go_on(bundle, clips, texts, monkeypatch):
+    run = Model.run_batch
+    calls = []
+
+    def run_batch(self, features, pad_to=None):
+        calls.append(features)
+        if len(calls) == 1:
+            raise BackendError("out of memory")
+        return run(self, features, pad_to)
+
+    monkeypatch.setattr(Model, "run_batch", run_batch)
+    done = call(bundle, *clips[:2])
+    assert done.exit_code == 1
+    assert f"{clips[0]}: infer: out of memory" in done.stderr
+    assert done.stdout == f"{clips[1]}: {texts[1]}\n"
+
+
+def test_names_that_are_no_text_do_not_stop_the_screen(bundle, clips, texts, tmp_path):
+    odd = tmp_path / "\udcff.flac"
+    shutil.copy(clips[0], odd)
+    done = call(bundle, odd, clips[1])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [f"{tmp_path}/\\udcff.flac: {texts[0]}", f"{clips[1]}: {texts[1]}"]
+    assert json.loads(call(bundle, odd, "--json").stdout)[0]["file"] == f"{tmp_path}/\\udcff.flac"
+    written = call(bundle, odd, "--format", "ctm", "--output", tmp_path / "out")
+    assert written.stdout == f"{tmp_path}/out/\\udcff.ctm\n"
+    assert (tmp_path / "out" / "\udcff.ctm").read_text(encoding="utf-8").startswith("\\udcff 1 ")
+
+
+def test_an_interruption_says_that_the_rest_is_missing(bundle, clips, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "run_batch", interrupted)
+    done = call(bundle, clips[0])
+    assert done.exit_code == 130
+    assert done.stderr == "interrupted; what is printed or written already is whole, the rest is missing\n"
+
+
 def test_silence_says_nothing(bundle, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
     assert call(bundle, tmp_path / "silence.wav", "--format", "vtt").stdout == "WEBVTT\n"
@@ -116,6 +157,7 @@ def test_silence_says_nothing(bundle, tmp_path):
         (["a.wav", "--format", "ctm", "--json"], "--json and --format ctm cannot share the screen"),
         (["x/a.wav", "b.wav", "a.flac", "--output", "out"], "x/a.wav, a.flac have one name without folder and suffix"),
         (["x/a.wav", "a.wav", "--format", "ctm"], "x/a.wav, a.wav have one name without folder and suffix"),
+        (["a b.wav", "a_b.wav", "--format", "ctm"], "a b.wav, a_b.wav have one name without folder and suffix"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_runs(tmp_path, arguments, message):

@@ -1,7 +1,10 @@
 """The report in a real browser: Debian's Chromium, without a window and without a network."""
 
+import importlib.util
 import json
 import shutil
+import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -155,6 +158,8 @@ def test_every_picture_is_drawn_and_has_its_words(runs, show):
     assert [name for name, _, _ in drawn] == ["accuracy", "ledger", "throughput", "latency", "stages", "lengths"]
     assert all(marks > 2 and label for _, marks, label in drawn)
     ledger = page.execute_script("return document.querySelector('figure[data-chart=ledger] svg').textContent")
+    texts = "[...document.querySelectorAll('figure[data-chart=latency] svg text')].map(text => text.textContent)"
+    assert {"20", "50", "100"} <= set(page.execute_script(f"return {texts}"))
     for words in ("ONNX → optimised: not compared", "0 (equal)", "3.0e-01", "2.0e-05"):
         assert words in ledger
 
@@ -166,6 +171,32 @@ def test_a_click_on_a_header_sorts(runs, show):
         click(page, "#grid .tabulator-col[tabulator-field='seconds']")
         seconds = [float(cell) for cell in column(page, "seconds")]
         assert seconds == pytest.approx(sorted(expected, reverse=direction)[: len(seconds)], abs=0.01)
+
+
+def test_the_keyboard_sorts_and_every_control_has_a_name(runs, show):
+    page = show(report(runs.first))
+    page.execute_script("document.querySelector(`#grid .tabulator-col[tabulator-field='seconds']`).focus()")
+    page.switch_to.active_element.send_keys(" ")
+    seconds = [float(cell) for cell in column(page, "seconds")]
+    assert seconds == sorted(seconds, reverse=True)
+    controls = "[...document.querySelectorAll('audio, .play, input')]"
+    named = f"{controls}.map(one => one.ariaLabel || one.labels?.[0]?.textContent)"
+    assert all(page.execute_script(f"return {named}"))
+
+
+def test_numbers_of_the_plan_do_not_hide_each_other(runs, show, tmp_path):
+    again = shutil.copytree(runs.first, tmp_path / "again")
+    timings = json.loads((again / "timings.json").read_text())
+    timings["plan"] = "samples|shapes:30000x8,60000x8,60500x8,90000x4|batch:8"
+    (again / "timings.json").write_text(json.dumps(timings))
+    page = show(report(again), 400)
+    figure = "document.querySelector('figure[data-chart=lengths]')"
+    text = page.execute_script(f"return {figure}.querySelector('svg').textContent")
+    assert all(number in text for number in ("1.9", "3.8", "5.6"))
+    labels = f"[...{figure}.querySelectorAll('g[font-weight=\"600\"] text')].map(text => text.getBoundingClientRect())"
+    boxes = sorted((box["left"], box["right"]) for box in page.execute_script(f"return {labels}.map(b => b.toJSON())"))
+    assert len(boxes) == 3
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))
 
 
 def test_the_search_box_finds_ids_and_texts(runs, show):
@@ -255,3 +286,28 @@ def test_printed_it_has_the_table_but_no_controls(runs, show):
     controls = "[...document.querySelectorAll('nav, .controls, audio')]"
     hidden = f"return {controls}.every(control => getComputedStyle(control).display == 'none')"
     assert page.execute_script(hidden)
+
+
+@pytest.fixture
+def pictures(repository, browser):
+    """scripts/report_pictures.py; where there is no browser, skipped."""
+    spec = importlib.util.spec_from_file_location("report_pictures", repository / "scripts" / "report_pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def test_the_pictures_are_taken_or_nothing_is(runs, pictures, monkeypatch, tmp_path):
+    page = report(runs.first)
+    made = pictures.take_pictures(page)
+    assert [name for name, content in made.items() if content.startswith(b"\x89PNG")] == [
+        "report.png",
+        "report-samples.png",
+    ]
+    monkeypatch.setattr(pictures, "LARGEST", 1_000)
+    with pytest.raises(SystemExit, match="1,000 are too many"):
+        pictures.take_pictures(page)
+    with pytest.raises(SystemExit, match="lacks its figures latency, throughput"):
+        pictures.take_pictures(report(runs.second, tmp_path / "without.html"))

@@ -17,6 +17,7 @@ from inferry.pipeline.benchmark.results import Benchmark, ConfigurationResult, R
 EXAMPLE: Final = "inferry bench bundle/ --data folder-of-audio/ --batch-sizes 1,4,8 --threads 1,2"
 
 _SPEED: Final = (">batch", ">WER %", ">items/s", ">audio s/s", ">p50 ms", ">p90 ms", ">p99 ms", ">real %", ">peak MB")
+_SHOWN: Final = 5
 _STAGES: Final = (">batch", ">read", ">features", ">network", ">decode", ">first result s", ">rounds")
 
 
@@ -30,7 +31,7 @@ def command(
     precision: Annotated[str, typer.Option(help="Precisions.")] = "fp32",
     threads: Annotated[str | None, typer.Option(help="Threads; default: all this process may use.")] = None,
     baseline: Annotated[str | None, typer.Option(help="recipe: measure the family's published recipe too.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Most rounds; it ends before when all have settled.")] = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="Most rounds; fewer once all settled, or in 25 s.")] = 12,
     samples: Annotated[int | None, typer.Option(min=1, help="Samples a round; default: a few seconds' worth.")] = None,
     limit: Limit = None,
     output: Annotated[Path | None, typer.Option(help=f"Folder to write {BENCH} into; may be a run's.")] = None,
@@ -98,11 +99,29 @@ def show_benchmark(made: Benchmark) -> None:
         _show_configuration(one)
     _show_ratios(made)
     _show_ceiling(made)
-    for name, size in made.unsettled:
-        console.out.print(f"[yellow]not settled:[/] {name}, batch size {size}: more --rounds, or a quieter machine")
-    for reason in made.left_out:
+    _show_doubts(made)
+    for reason in made.left_out[:_SHOWN]:
         console.out.print(f"[yellow]left out:[/] {console.escape(reason)}")
+    if len(made.left_out) > _SHOWN:
+        console.out.print(f"  … {len(made.left_out):,} left out in all")
     console.out.print("signature: " + console.escape("; ".join(f"{k}: {v}" for k, v in made.signature.items())))
+
+
+def _show_doubts(made: Benchmark) -> None:
+    """Of which numbers a reader should think twice."""
+    for one in made.configurations:
+        unsettled = [str(result.batch_size) for result in one.results if not result.settled]
+        if unsettled:
+            sizes = ", ".join(unsettled)
+            console.out.print(
+                f"[yellow]not settled:[/] {one.name}, batch size {sizes}: more --rounds, or a quieter machine"
+            )
+    results = [result for one in made.configurations for result in one.results]
+    if any((result.fraction_of_ceiling or 0) > 1 for result in results):
+        console.out.print("[yellow]more than 100%:[/] something else ran beside the large product; try more --rounds")
+    if larger := [str(size) for size in sorted({result.batch_size for result in results}) if size > made.samples]:
+        samples = f"{made.samples:,} sample{'' if made.samples == 1 else 's'}"
+        console.out.print(f"[yellow]never filled:[/] batch size {', '.join(larger)}: a round has {samples}")
 
 
 def _show_configuration(one: ConfigurationResult) -> None:
@@ -155,7 +174,7 @@ def _show_dropped(result: Result) -> None:
     """What the recipe does not run, and the word error rate if that counts."""
     if not result.dropped:
         return
-    shown = ", ".join(result.dropped[:5]) + (" …" if len(result.dropped) > 5 else "")
+    shown = ", ".join(result.dropped[:_SHOWN]) + (" …" if len(result.dropped) > _SHOWN else "")
     console.out.print(f"dropped as too long: {len(result.dropped)} ({console.escape(shown)})")
     if result.accuracy is not None:
         whole = _or_dash(result.accuracy.wer_with_dropped, ".2f")
@@ -191,7 +210,9 @@ def _show_ceiling(made: Benchmark) -> None:
             if result.fraction_of_ceiling is not None
         ]
         if ceiling is not None and shares:
-            console.out.print(f"{one.name}: {'; '.join(shares)} of a large product's {ceiling / 1e9:.0f} GFLOP/s")
+            console.out.print(
+                f"{one.name}, by batch size: {'; '.join(shares)} of a large product's {ceiling / 1e9:.0f} GFLOP/s"
+            )
     whole = ", ".join(
         f"{name} {value / 1e9:.0f}"
         for name, value in (("fp32", made.ceiling.fp32), ("int8", made.ceiling.int8))

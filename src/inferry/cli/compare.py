@@ -45,7 +45,11 @@ def command(
     from inferry.pipeline.compare import Against, compare
 
     against = Against(checkpoint, other, outputs, reference=not no_reference)
-    comparison = compare(bundle, against, data=data, limit=limit, output=output)
+    try:
+        comparison = compare(bundle, against, data=data, limit=limit, output=output)
+    except KeyboardInterrupt as error:
+        console.err.print("interrupted; nothing was written")
+        raise typer.Exit(console.EXIT_INTERRUPTED) from error
     if as_json:
         console.print_json(comparison.to_json())
     else:
@@ -95,7 +99,10 @@ def ledger(hops: Sequence[Hop]) -> Table:
         lines.append(("WER to the references", lambda hop: _percent(hop.wer)))
     lines.append(("", lambda hop: "ok" if hop.passed else "BROKEN"))
     rows = [(name, *(cell(hop) for hop in compared)) for name, cell in lines]
-    return console.table("", *(f">{hop.name}" for hop in compared), rows=rows)
+    made = console.table("", *(f">{hop.name}" for hop in compared), rows=rows)
+    # Four hops fit into 80 columns if their names are what is broken over lines.
+    made.columns[0].no_wrap = True
+    return made
 
 
 def _small(value: float | None) -> str:

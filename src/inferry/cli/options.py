@@ -21,7 +21,10 @@ Backend = Annotated[str, typer.Option(help="Runtime; see `inferry doctor`.")]
 Precision = Annotated[str, typer.Option(help="fp32.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the network; default: all this process may use.")]
 BatchSize = Annotated[
-    int | None, typer.Option(min=1, help="Most samples a batch; default: measured where the run is long.")
+    int | None,
+    typer.Option(
+        min=1, help="Most samples a batch; default: measured where the run is long. A beam search takes one at a time."
+    ),
 ]
 Plan = Annotated[Path | None, typer.Option(help="Follow this plan file (of `inferry plan --output`).")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Threads that read and process; default: one a processor.")]

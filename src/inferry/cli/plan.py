@@ -42,20 +42,23 @@ def command(
         limit=limit,
         max_seconds=max_seconds,
     )
-    if output is not None:
-        write_plan(planned.plan, output)
     if as_json:
         console.print_json(
             {
                 "plan": planned.plan.to_json(),
                 "file_order_ratio": planned.file_order_ratio,
                 "measurements": None if planned.choice is None else planned.choice.to_json(),
+                "cut": planned.cut,
                 "rejected": [row.to_json() for row in planned.rejected],
             }
         )
+    else:
+        _show(planned)
+    if output is None:
         return
-    _show(planned)
-    if output is not None:
+    # Last: what was measured is on the screen even if it cannot be written.
+    write_plan(planned.plan, output)
+    if not as_json:
         console.out.print(f"written: {output}")
 
 
@@ -81,9 +84,12 @@ def _show(planned: Planned) -> None:
             for m in planned.choice.measurements
         ]
         console.out.print(console.table(">batch size", ">items/s", "gain", "", rows=measured))
+    planned_ones = "samples and windows" if planned.cut else "samples"
     console.out.print(
-        f"{plan.count:,} samples, batch size {plan.batch_size}; padded to real: {plan.padded_to_real:.3f}"
+        f"{plan.count:,} {planned_ones}, batch size {plan.batch_size}; padded to real: {plan.padded_to_real:.3f}"
         f" (in file order {planned.file_order_ratio:.3f}, all padded to the longest {plan.single_shape_ratio:.3f})"
     )
+    if planned.cut:
+        console.out.print(f"  {planned.cut:,} longer than --max-seconds, planned as windows")
     for row in planned.rejected:
         console.out.print(f"[yellow]rejected:[/] {console.escape(row.id)}: {row.stage}: {console.escape(row.reason)}")

@@ -1,6 +1,7 @@
 """``inferry predict``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -24,7 +25,7 @@ from inferry.cli.options import (
 from inferry.core.errors import UsageError
 from inferry.core.protocols import MAX_SECONDS, Decoding
 from inferry.core.samples import Rejected
-from inferry.report.captions import FORMATS, Transcript
+from inferry.report.captions import FORMATS, Transcript, readable
 
 EXAMPLE: Final = "inferry predict bundle/ a.flac b.wav --format srt --output subtitles/"
 
@@ -52,11 +53,14 @@ def command(
 
     _check(files, kind, output, as_json=as_json)
     if output is not None or kind == "ctm":
-        check_names(files)
+        check_names(files, kind)
     rows_only = as_json or (kind == "json" and output is None)
     rows: list[dict[str, object]] = []
     decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
-    with load(bundle, backend, threads=threads, decoding=decoding, max_seconds=max_seconds) as model:
+    with (
+        _interruptible(),
+        load(bundle, backend, threads=threads, decoding=decoding, max_seconds=max_seconds) as model,
+    ):
         for answer in predict(model, files, detailed=rows_only or kind != "text"):
             if isinstance(answer, Rejected):
                 rows.append({"file": answer.path, "error": f"{answer.stage}: {answer.reason}"})
@@ -74,6 +78,16 @@ def command(
         console.print_json(rows)
     if any("error" in row for row in rows):
         raise typer.Exit(console.EXIT_FAILED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Unlike a run, the same command begins again."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        console.err.print("interrupted; what is printed or written already is whole, the rest is missing")
+        raise typer.Exit(console.EXIT_INTERRUPTED) from error
 
 
 def _check(files: Sequence[Path], kind: str, output: Path | None, *, as_json: bool) -> None:
@@ -96,7 +110,7 @@ def _name(bad: Rejected) -> None:
 
 
 def _print(answer: Transcript, kind: str, *, prefixed: bool) -> None:
-    prefix = f"{answer.file}: " if prefixed and kind == "text" else ""
+    prefix = f"{readable(answer.file)}: " if prefixed and kind == "text" else ""
     typer.echo(prefix + FORMATS[kind](answer), nl=False)
 
 
@@ -105,4 +119,4 @@ def _write(answer: Transcript, kind: str, output: Path, *, quiet: bool) -> None:
 
     path = write_transcript(answer, kind, output)
     if not quiet:
-        typer.echo(path)
+        typer.echo(readable(path))

@@ -91,7 +91,7 @@ def begin_run(path: Path, config: Mapping[str, Any]) -> Run:
         config: All that decides the answers; an existing folder must have been begun with the same.
 
     Raises:
-        RunError: The folder holds another command's run, or things that are no run.
+        RunError: The folder holds another command's run, or things that are no run, or it cannot be made.
     """
     if (path / RUN).is_file():
         run = open_run(path)
@@ -104,9 +104,12 @@ def begin_run(path: Path, config: Mapping[str, Any]) -> Run:
         return run
     if path.exists() and (not path.is_dir() or any(p.name != "bundle" for p in path.iterdir())):
         raise RunError(f"{path} exists and is not a run: choose another --output")
-    (path / _WORK).mkdir(parents=True, exist_ok=True)
     run = Run(path, {"config": dict(config), "finished": False})
-    write_atomic(path / RUN, to_json_text(run.info))
+    try:
+        (path / _WORK).mkdir(parents=True, exist_ok=True)
+        write_atomic(path / RUN, to_json_text(run.info))
+    except OSError as error:
+        raise RunError(f"{path} cannot be written ({error}): choose another --output") from error
     return run
 
 

@@ -24,14 +24,18 @@ from inferry.pipeline.benchmark.startup import measure_startup
 from inferry.pipeline.benchmark.summary import Measured, configuration_results, ratios_to_first
 from inferry.pipeline.benchmark.workload import SEED, Workload, data_pool, fitting_count, make_workload, noise_pool
 from inferry.pipeline.model import Model
+from inferry.pipeline.output import check_output
 
 BATCH_SIZES: Final = (1, 4, 8, 16, 32)
 
 _ROUND_SECONDS: Final = 4.0
 """What a round of everything shall take, where the largest batch does not ask for more samples."""
 
-_ROUNDS_SECONDS: Final = 25.0
-"""No further round begins after these, once there are enough of them."""
+_ROUNDS: Final = 12
+"""Most rounds unless told otherwise."""
+
+_SECONDS_FOR_A_ROUND: Final = 25.0 / _ROUNDS
+"""No further round begins after these for each of the rounds allowed, once there are enough: more rounds, more time."""
 
 Progress = Callable[[str], None]
 
@@ -56,7 +60,7 @@ class BenchOptions:
     precisions: tuple[str, ...] = ("fp32",)
     threads: tuple[int, ...] = ()
     baseline: str | None = None
-    rounds: int = 12
+    rounds: int = _ROUNDS
     samples: int | None = None
     limit: int | None = None
 
@@ -92,13 +96,15 @@ def bench(
         progress: Is told what goes on.
 
     Raises:
-        UsageError: Not exactly one of `data` and `seconds`, an option that cannot be meant, or no recipe.
+        UsageError: Not exactly one of `data` and `seconds`, an option that cannot be meant, no recipe, a wrong output.
         BackendError: A configuration cannot be opened or run.
         DatasetError: No sample can be measured with.
     """
     options, start, load = options or BenchOptions(), perf_counter(), _load()
     _check(options, data, seconds)
     opened = open_bundle(bundle)
+    if output is not None:
+        check_output(Path(output), opened)
     compared = _configurations(opened, options)
     found = _run(opened, compared, options, data=data, seconds=seconds, progress=progress)
     made = _benchmark(opened, compared, found, progress)
@@ -142,6 +148,8 @@ def _check(options: BenchOptions, data: str | Path | None, seconds: float | None
             f"{found}: name a data set with --data PATH to measure its mix of lengths,"
             " or a length with --seconds S to measure noise"
         )
+    if data is None and options.limit is not None:
+        raise UsageError("--limit is for --data: noise has as many samples as --samples says")
     if options.baseline not in {None, "recipe"}:
         raise UsageError(f"unknown baseline {options.baseline!r}; available: recipe")
     numbers = {"--batch-sizes": list(options.batch_sizes), "--rounds": [options.rounds]}
@@ -191,7 +199,7 @@ def _run(
             for probe in ceilings:
                 probe.measure()
 
-        rules = Rules(options.rounds, _ROUNDS_SECONDS)
+        rules = Rules(options.rounds, _SECONDS_FOR_A_ROUND * max(options.rounds, _ROUNDS))
         series = run_rounds([one.run for one in tasks], _groups(tasks), rules, beside=beside, progress=progress)
         return _Rounds(workload, tasks, series, ceilings, [model.signature() for model in models])
 

@@ -1,17 +1,17 @@
 """The parity ledger: from the original network to the deployed one, hop by hop, and where it first goes wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inferry.core.bundle import Bundle, open_bundle
+from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import ParityError, UsageError
 from inferry.core.files import to_json_text, write_atomic
 from inferry.core.machine import signature
 from inferry.core.protocols import Checkpoint, Recipe, SessionOptions
-from inferry.core.runs import LEDGER, RUN, open_run
+from inferry.core.runs import LEDGER
 from inferry.core.samples import Rejected
 from inferry.core.tolerances import LOGITS
 from inferry.models.registry import get_recipe, locate_checkpoint
@@ -31,6 +31,7 @@ from inferry.pipeline.comparison.forms import (
 from inferry.pipeline.comparison.hops import Hop, Meter
 from inferry.pipeline.comparison.modules import Traced
 from inferry.pipeline.model import Model
+from inferry.pipeline.output import check_output
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def compare(
         The ledger. A hop that changed the answer is in it as `Comparison.fault`; it is not raised.
 
     Raises:
-        UsageError: The options contradict each other.
+        UsageError: The options contradict each other, or the output cannot be written.
         ParityError: Nothing could be compared, or outputs have another shape.
         MissingDependencyError: The original is wanted and the ``reference`` extra is not installed.
     """
@@ -168,10 +169,8 @@ def _check(bundle: Bundle, against: Against, data: Path | None, output: Path | N
         raise UsageError(
             f"{against.outputs} is no folder: --outputs takes one with <id>.npy or <id>.npz for each sample"
         )
-    if output is not None and (output / RUN).is_file():
-        config = open_run(output).info.get("config", {})
-        if config.get("bundle") != bundle.digest:
-            raise UsageError(f"{output} is a run of another bundle: choose another --output")
+    if output is not None:
+        check_output(output, bundle)
 
 
 @dataclass(frozen=True)
@@ -198,6 +197,7 @@ def _line_up(model: Model, recipe: Recipe, against: Against, cases: Cases, stack
     if against.checkpoint is not None:
         checkpoint = recipe.read(locate_checkpoint(recipe, against.checkpoint))
         notes += _other_checkpoint(model.bundle, checkpoint)
+        notes += _other_files(model.bundle, {PROCESSOR: checkpoint.processor, **checkpoint.files}, "the checkpoint's")
     forms = (*deployed_forms(model, stack, checkpoint, recipe), *made)
     if checkpoint is None:
         return _LineUp(forms, (Hop(forms[0].name, skipped="there is no checkpoint to compare it with"),), notes)
@@ -217,7 +217,8 @@ def _with_bundle(model: Model, path: Path, stack: ExitStack) -> _LineUp:
     if [spec.to_json() for spec in found.inputs] != [spec.to_json() for spec in wanted.inputs]:
         raise UsageError(f"{path} takes other inputs than {model.bundle.path}: the two cannot be compared")
     truth = Form(f"{path.name}, alone", alone(other))
-    return _LineUp((truth, bundle_form(model, other.bundle), batched_form(model)))
+    notes = _other_files(model.bundle, _files(other.bundle), f"those of {path.name}")
+    return _LineUp((truth, bundle_form(model, other.bundle), batched_form(model)), notes=notes)
 
 
 def _other_checkpoint(bundle: Bundle, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -225,6 +226,19 @@ def _other_checkpoint(bundle: Bundle, checkpoint: Checkpoint) -> tuple[str, ...]
     if written["sha256"] == checkpoint.sha256:
         return ()
     return (f"the bundle was written from other weights ({written['name']}, sha256 {written['sha256'][:12]} …)",)
+
+
+def _files(bundle: Bundle) -> dict[str, Any]:
+    """All that decides how samples are fed and answers are read."""
+    return {PROCESSOR: bundle.read_json(PROCESSOR), **bundle.text_files()}
+
+
+def _other_files(bundle: Bundle, wanted: Mapping[str, Any], whose: str) -> tuple[str, ...]:
+    found = _files(bundle)
+    names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    if not names:
+        return ()
+    return (f"{', '.join(names)}: not {whose}; every form was fed and decoded as this bundle says",)
 
 
 def _measure(

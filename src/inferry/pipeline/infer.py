@@ -180,6 +180,9 @@ def _check(options: Options) -> None:
         bad.append("--plan and --batch-size are both given, and a plan has its own batch sizes")
     if bad:
         raise UsageError(f"{'; '.join(bad)}; numbers must be at least 1")
+    if options.plan is not None and not options.decoding.greedy:
+        # What a search finds in a batch is never settled: each sample would run twice.
+        raise UsageError("a beam search runs every sample alone, at its own length: leave out --plan")
 
 
 def _paths(data: str | Path | Sequence[Path]) -> Path | Sequence[Path]:

@@ -38,6 +38,7 @@ class Planned:
         file_order_ratio: Padded to real if the same batches were filled in data set order instead.
         choice: The measured batch sizes, None if the caller gave one.
         rejected: Samples whose length cannot be read.
+        cut: Samples that run in windows, which are planned in their place.
     """
 
     plan: ShapePlan
@@ -45,6 +46,7 @@ class Planned:
     file_order_ratio: float
     choice: BatchChoice | None
     rejected: tuple[Rejected, ...]
+    cut: int
 
 
 def plan(
@@ -89,7 +91,8 @@ def plan(
             batch_size = choice.batch_size
         made = make_plan(lengths, axis=axis, batch_size=batch_size, shapes=shapes, max_padded=cap)
     ratio = padding_in_given_order(lengths, batch_size)
-    return Planned(made, LengthHistogram.of(lengths), ratio, choice, tuple(bad))
+    cut = len({piece.index for piece in pieces if piece.cut})
+    return Planned(made, LengthHistogram.of(lengths), ratio, choice, tuple(bad), cut)
 
 
 def first(dataset: Dataset, limit: int | None) -> Dataset:

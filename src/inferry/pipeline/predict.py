@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from inferry.core.errors import SampleError, UsageError
+from inferry.core.errors import BackendError, SampleError, UsageError
 from inferry.core.files import write_atomic
 from inferry.core.samples import AudioFile, Rejected
 from inferry.pipeline.model import Model
 from inferry.processing.audio import measure
-from inferry.report.captions import FORMATS, Transcript
+from inferry.report.captions import FORMATS, Transcript, ctm_name, readable
 
 
 def predict(model: Model, files: Iterable[Path], *, detailed: bool) -> Iterator[Transcript | Rejected]:
@@ -24,23 +24,31 @@ def predict(model: Model, files: Iterable[Path], *, detailed: bool) -> Iterator[
         A `Transcript`, or a `Rejected` for a bad file, in the order of `files`.
     """
     for file in files:
+        name = readable(file)
         try:
             seconds = measure(AudioFile(file), 1000) / 1000
             (prediction,) = model.predict([file], detailed=detailed)
         except SampleError as error:
-            yield Rejected(str(file), str(file), error.stage, error.reason)
+            yield Rejected(name, name, error.stage, error.reason)
+        except BackendError as error:  # as in a run: what is too long for the memory does not spoil the others
+            yield Rejected(name, name, "infer", str(error))
         else:
             yield Transcript(file, seconds, prediction)
 
 
-def check_names(files: Sequence[Path]) -> None:
+def check_names(files: Sequence[Path], kind: str) -> None:
     """Require that files can be told apart by their names without folder and suffix.
+
+    Args:
+        files: Audio files.
+        kind: One of `FORMATS`; in CTM white space does not tell names apart.
 
     Raises:
         UsageError: Two files share a name.
     """
-    counts = Counter(file.stem for file in files)
-    if same := [str(file) for file in files if counts[file.stem] > 1]:
+    names = [ctm_name(file) if kind == "ctm" else file.stem for file in files]
+    counts = Counter(names)
+    if same := [readable(file) for file, name in zip(files, names, strict=True) if counts[name] > 1]:
         raise UsageError(f"{', '.join(same)} have one name without folder and suffix: name them in separate calls")
 
 

@@ -70,8 +70,15 @@ def _fill(
 
 
 def write_plan(plan: ShapePlan, path: Path) -> None:
-    """Write a plan file."""
-    write_atomic(path, to_json_text(plan.to_json()))
+    """Write a plan file.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        write_atomic(path, to_json_text(plan.to_json()))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error}): choose another --output") from error
 
 
 def read_plan(path: Path) -> ShapePlan:

@@ -21,6 +21,8 @@ UNKNOWN: Final = "<unk>"
 _UNKNOWN_SPELLINGS: Final = {b"<unk>", b"<UNK>"}  # the two that KenLM reads
 _KENLM_BINARY: Final = b"mmap lm http://kheafield.com/code format version"
 _GZIP: Final = b"\x1f\x8b"
+_LEAST: Final = -99.0
+"""SRILM's log10 of 0; some tools write -inf, which a weight of 0 would make no number."""
 _COUNT: Final = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
 
 
@@ -153,6 +155,7 @@ def _add(model: NgramModel, order: int, lines: _Lines) -> None:
     try:
         key = b" ".join(UNKNOWN.encode() if word in _UNKNOWN_SPELLINGS else word for word in words).decode()
         probability = float(fields[0])
+        probability = _LEAST if probability == -math.inf else probability
         (backoff,) = map(float, fields[order + 1 :] or [b"0"])
     except ValueError:
         key, probability, backoff = "", math.nan, math.nan

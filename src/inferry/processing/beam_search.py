@@ -15,7 +15,7 @@ import numpy as np
 
 from inferry.core.samples import Transcription
 from inferry.core.specs import Array
-from inferry.processing.alignment import align_words
+from inferry.processing.alignment import align_words, log_softmax
 from inferry.processing.ctc import checked_logits
 from inferry.processing.fusion import TextScorer, TextState
 
@@ -115,14 +115,15 @@ class PrefixBeamSearch:
         Args:
             logits: Float (frames, vocabulary), finite.
         """
-        scores = _log_softmax(logits)[:, self._proposed]
+        scores = log_softmax(logits)[:, self._proposed]
         limits = scores.max(axis=-1) - TOKEN_THRESHOLD
-        distances = np.abs(scores - limits[:, None])
+        distance = float(np.abs(scores - limits[:, None]).min(initial=math.inf))
         beam: _Beam = {_Prefix(None, -1, TextState()): [0.0, _IMPOSSIBLE]}
-        for frame, (row, limit) in enumerate(zip(scores.tolist(), limits.tolist(), strict=True), 1):
-            tokens = [(token, score) for token, score in zip(self._proposed, row, strict=True) if score >= limit]
+        for frame, (row, limit) in enumerate(zip(scores, limits.tolist(), strict=True), 1):
+            pairs = zip(self._proposed, row.tolist(), strict=True)
+            tokens = [(token, score) for token, score in pairs if score >= limit]
             beam = self._pruned(beam, self._extended(beam, tokens), frame)
-        return self._result(beam, len(scores), float(distances.min(initial=math.inf)))
+        return self._result(beam, len(scores), distance)
 
     def _extended(self, beam: _Beam, tokens: Sequence[tuple[int, float]]) -> _Beam:
         """All prefixes that one more frame leads to."""
@@ -270,9 +271,3 @@ def _added(one: float, two: float) -> float:
     if one < two:
         one, two = two, one
     return one if two == _IMPOSSIBLE else one + math.log1p(math.exp(two - one))
-
-
-def _log_softmax(logits: Array) -> Array:
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    scores: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return scores

@@ -163,8 +163,10 @@ def spelled_hotwords(phrases: Sequence[str], letters: frozenset[str], weight: fl
     found = []
     for phrase in phrases:
         words = phrase.split()
+        if not words:
+            raise UsageError("a hotword is empty: name a word, or leave out --hotword")
         spellings = [" ".join(map(spell, words)) for spell in _SPELLINGS.values()]
-        fitting = [text for text in spellings if text and letters.issuperset(text.replace(" ", ""))]
+        fitting = [text for text in spellings if letters.issuperset(text.replace(" ", ""))]
         if not fitting:
             raise UsageError(
                 f"the network cannot spell the hotword {phrase!r}: its letters are {''.join(sorted(letters))}"

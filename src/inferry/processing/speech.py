@@ -1,6 +1,7 @@
 """Sound to the inputs of a speech network: reading joined with the family's features."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -95,8 +96,8 @@ def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decod
 
     Raises:
         BundleError: They describe something else.
-        UsageError: The language model cannot be read, the network can spell no word of it or not a hotword, or the beam
-            is less than 1 wide.
+        UsageError: The language model cannot be read, the network can spell no word of it or not a hotword, the beam is
+            less than 1 wide, or a weight is not finite.
     """
     greedy = None
     try:
@@ -117,6 +118,9 @@ def _beam_search(greedy: GreedyCtcDecoder, decoding: Decoding) -> BeamSearchDeco
     beam = DEFAULT_BEAM if decoding.beam is None else decoding.beam
     if beam < 1:
         raise UsageError(f"the beam must be at least 1 wide, not {beam}")
+    weights = {"--alpha": decoding.alpha, "--beta": decoding.beta, "--hotword-weight": decoding.hotword_weight}
+    if bad := [f"{name} is {weight}" for name, weight in weights.items() if not math.isfinite(weight)]:
+        raise UsageError(f"{'; '.join(bad)}; a weight is a finite number")
     vocabulary = (greedy.tokens, greedy.blank, greedy.word_delimiter)
     letters = spelling_letters(*vocabulary)
     path = decoding.language_model

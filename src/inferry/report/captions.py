@@ -41,7 +41,7 @@ class Transcript:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object: ``file``, ``seconds``, ``text``, ``frames``, and ``words`` where they were asked for."""
-        return {"file": str(self.file), "seconds": round(self.seconds, 3), **self.transcription.to_json()}
+        return {"file": readable(self.file), "seconds": round(self.seconds, 3), **self.transcription.to_json()}
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -149,11 +149,21 @@ def ctm(transcript: Transcript) -> str:
 
     The file is the name without folder and suffix, with ``_`` for white space; the channel is always 1.
     """
-    name = re.sub(r"\s+", "_", transcript.file.stem)
+    name = ctm_name(transcript.file)
     return "".join(
         f"{name} 1 {word.start:.3f} {word.end - word.start:.3f} {word.text} {word.confidence:.4f}\n"
         for word in transcript.words
     )
+
+
+def ctm_name(file: Path) -> str:
+    """What a CTM file calls a sound file."""
+    return re.sub(r"\s+", "_", readable(file.stem))
+
+
+def readable(name: str | Path) -> str:
+    """A file's name as UTF-8 can hold it: bytes of it that are no text are escaped."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 FORMATS: Final[Mapping[str, Callable[[Transcript], str]]] = {

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Final
 
 SCRIPTS: Final = ("d3.min.js", "plot.umd.min.js", "tabulator.min.js", "page.js")
-STYLES: Final = ("tabulator_simple.min.css", "page.css")
+STYLES: Final = ("tabulator_simple.min.css", "page.css", "samples.css", "print.css")
 
 _SOURCE_MAP = re.compile(r"(//# sourceMappingURL=\S+|/\*# sourceMappingURL=\S+ \*/)")
 

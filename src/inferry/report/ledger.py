@@ -1,6 +1,6 @@
 """The parity ledger: which hop brought how much difference."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,6 +74,11 @@ class Hop:
         """`max_abs` for people."""
         return "not finite" if self.compared and self.max_abs is None else scientific(self.max_abs)
 
+    @property
+    def step(self) -> float | None:
+        """What the hop brought; the first one that was compared brought all it has."""
+        return self.max_abs if self.added_max_abs is None else self.added_max_abs
+
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Hop":
         """One of the hops of parity.json."""
@@ -110,26 +115,61 @@ class Ledger:
         fault: A sentence that names the first node that departs; empty if nothing failed or nobody looked.
         truth: What every hop is compared with.
         bundle: Digest of the bundle that was compared; empty where the file does not say.
+        remarks: What else a reader of the numbers should know, a sentence each.
     """
 
     source: str
     hops: tuple[Hop, ...]
     fault: str = ""
-    truth: str = "the original network, one sample alone"
+    truth: str = "original alone"
     bundle: str = ""
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """Where a difference comes in, in words."""
+        compared = [hop for hop in self.hops if hop.compared]
+        if not compared:
+            return "Nobody knows: no hop was compared."
+        broken = next((hop for hop in compared if not hop.passed), None)
+        if broken is not None:
+            return f'First in "{broken.name}": {broken.greatest}, allowed are {scientific(broken.tolerance)}.'
+        largest = max(compared, key=lambda hop: hop.step or 0.0)
+        if not largest.step:
+            return "Nowhere: every hop gives exactly the same numbers."
+        most = f'"{largest.name}" brings most, {scientific(largest.step)}'
+        return f"Nowhere that matters: every hop compared is within its tolerance; {most}."
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any], source: str) -> "Ledger":
         """The content of parity.json."""
         fault = row.get("fault")
+        hops = tuple(Hop.from_json(hop) for hop in row["hops"])
+        # An export names no truth: it is the original, unless the original was left out.
+        usual = cls.truth if hops and hops[0].compared else "the bundle's own answers, one sample alone"
         return cls(
             source=source,
-            hops=tuple(Hop.from_json(hop) for hop in row["hops"]),
+            hops=hops,
             fault="" if fault is None else str(fault["sentence"]),
-            truth=str(row.get("truth", cls.truth)),
+            truth=str(row.get("truth", usual)),
             bundle=str(row.get("bundle", "")),
+            remarks=tuple(_remarks(row)),
         )
 
+
+def _remarks(row: Mapping[str, Any]) -> Iterator[str]:
+    """What `inferry compare` says beside its numbers."""
+    yield from (str(note) for note in row.get("notes", ()))
+    left_out = [str(one["id"]) for one in row.get("left_out", ())]
+    if left_out:
+        more = f" and {len(left_out) - _NAMED:,} more" if len(left_out) > _NAMED else ""
+        yield f"Not compared: {', '.join(left_out[:_NAMED])}{more}."
+    if row.get("data") is not None:
+        yield f"Samples from {row['data']}, which has {int(row['available']):,}."
+
+
+_NAMED: Final = 5
+"""Samples that are named; of more there is the number."""
 
 _ROWS: Final[tuple[tuple[str, Callable[[Hop], str]], ...]] = (
     ("greatest difference", lambda hop: hop.greatest),
@@ -142,17 +182,19 @@ _ROWS: Final[tuple[tuple[str, Callable[[Hop], str]], ...]] = (
     ("frames changed", lambda hop: _share(hop.frames_changed, hop.frames)),
     ("texts changed", lambda hop: _share(hop.texts_changed, hop.samples)),
     ("near ties", lambda hop: count(hop.near_ties)),
-    ("WER to the original's texts, %", lambda hop: decimal(hop.wer_to_original)),
+    ("WER to the truth's texts, %", lambda hop: decimal(hop.wer_to_original)),
     ("WER to the references, %", lambda hop: decimal(hop.wer)),
 )
 
 
 def ledger_section(labels: Sequence[str], ledgers: Sequence[Ledger | str]) -> Markup:
-    """A picture and a table per run; a string says why a run has no ledger."""
-    several = len(labels) > 1
+    """A picture and a table per ledger; a string says why a run has none."""
+    sharing: dict[Ledger | str, list[str]] = {}
+    for label, ledger in zip(labels, ledgers, strict=True):
+        sharing.setdefault(ledger, []).append(label)
     parts = [
-        join([*([element("h3", label)] if several else []), _one(ledger)])
-        for label, ledger in zip(labels, ledgers, strict=True)
+        join([*([element("h3", " and ".join(names))] if len(labels) > 1 else []), _one(ledger)])
+        for ledger, names in sharing.items()
     ]
     return section("Parity ledger", "parity", element("p", "Where does a difference come in?"), *parts)
 
@@ -161,14 +203,16 @@ def _one(ledger: Ledger | str) -> Markup:
     if isinstance(ledger, str):
         return element("p", ledger, class_="missing")
     caption = (
-        "Greatest absolute difference of each hop on a logarithmic scale; the upright line is its tolerance, "
-        "small marks are the mean and the 99.9th percentile."
+        "Absolute differences from the truth on a logarithmic scale. Dot with a number: the greatest; ring: what the "
+        "hop itself added, where that is another number; diamond: 99.9th percentile; thin stroke: mean; thick stroke: "
+        "tolerance."
     )
     points = [
         {
             "name": hop.name,
             "verdict": hop.verdict,
             "max": hop.max_abs,
+            "added": hop.added_max_abs,
             "mean": hop.mean_abs,
             "p999": hop.p999_abs,
             "tolerance": hop.tolerance,
@@ -179,12 +223,19 @@ def _one(ledger: Ledger | str) -> Markup:
     fault = element("p", element("b", "First departure: "), ledger.fault, class_="fault") if ledger.fault else Markup()
     return join(
         [
+            element("p", element("b", ledger.answer), *_unknown(ledger.hops), class_="answer"),
             fault,
             chart("ledger", points, caption),
             _numbers(ledger.hops),
-            note(f"Every hop against: {ledger.truth}. From {ledger.source}."),
+            note(" ".join((f"The truth is: {ledger.truth}.", *ledger.remarks, f"From {ledger.source}."))),
         ]
     )
+
+
+def _unknown(hops: Sequence[Hop]) -> tuple[str, ...]:
+    """That an answer leaves hops out."""
+    missing = sum(not hop.compared for hop in hops)
+    return (f" {missing} of {len(hops)} hops {'was' if missing == 1 else 'were'} not compared.",) if missing else ()
 
 
 def _numbers(hops: Sequence[Hop]) -> Markup:

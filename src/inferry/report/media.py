@@ -35,7 +35,7 @@ class Sound:
     def to_markup(self, name: str) -> Markup:
         """Waveform and player; `name` is what the page's script calls it."""
         address = "data:audio/mpeg;base64," + base64.b64encode(self.mp3).decode()
-        player = element("audio", controls=True, preload="metadata", src=address, data_id=name)
+        player = element("audio", controls=True, preload="metadata", src=address, data_id=name, aria_label=name)
         said = element("p", f"The first {SECONDS:.0f} seconds.", class_="note") if self.cut else Markup()
         return Markup(_waveform(self.peaks) + player + said)
 

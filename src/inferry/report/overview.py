@@ -63,7 +63,7 @@ def overview_section(runs: Sequence[Overview], links: Sequence[tuple[str, str]])
 
 def _tiles(run: Overview) -> Markup:
     checkpoint = f"checkpoint {run.checkpoint}, " if run.checkpoint else ""
-    said = element("p", f"{checkpoint}run {run.path}", class_="lead")
+    said = element("p", checkpoint, "run ", element("code", run.path), class_="lead")
     tiles = [
         element(
             "div",

@@ -1,6 +1,6 @@
 """Throughput and latency over batch sizes, as `inferry bench` measured them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +9,9 @@ from inferry.report.markup import NOTHING, TIMES, Markup, chart, count, decimal,
 
 _METRICS: Final = {"wer": "WER %", "wer_with_dropped": "WER with dropped %", "cer": "CER %"}
 """Of bench.json's accuracy, in the table's order."""
+
+_NAMED: Final = 5
+"""Samples that are named; of more there is the number."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class Speed:
         data: What was measured with, a phrase.
         ceiling: Operations a second of a large matrix product, by precision.
         signature: Of the machine and the versions.
+        remarks: What else a reader of the numbers should know, a sentence each.
     """
 
     source: str
@@ -109,6 +113,7 @@ class Speed:
     data: str
     ceiling: Mapping[str, float]
     signature: Mapping[str, str]
+    remarks: tuple[str, ...] = ()
 
     @property
     def bundle(self) -> str:
@@ -132,7 +137,27 @@ class Speed:
                 for name, value in row.get("ceiling", {}).items()
             },
             signature={str(key): str(value) for key, value in row.get("signature", {}).items()},
+            remarks=tuple(_remarks(row)),
         )
+
+
+def _remarks(row: Mapping[str, Any]) -> Iterator[str]:
+    """What `inferry bench` says beside its numbers."""
+    left_out = [str(one) for one in row.get("left_out", ())]
+    if left_out:
+        more = f"; and {len(left_out) - _NAMED:,} more" if len(left_out) > _NAMED else ""
+        yield f"Not measured with: {'; '.join(left_out[:_NAMED])}{more}."
+    if row.get("uncounted_operators"):
+        yield f"Operators that are not in the operation counts: {', '.join(row['uncounted_operators'])}."
+    problems = dict.fromkeys(
+        str(result["startup_problem"])
+        for configuration in row["configurations"]
+        for result in configuration["results"]
+        if result.get("startup_problem")
+    )
+    yield from (f"No first result: {problem}" for problem in problems)
+    if row.get("bundle_bytes") is not None:
+        yield f"The bundle has {float(row['bundle_bytes']) / 1e6:,.1f} MB."
 
 
 def speed_section(labels: Sequence[str], speeds: Sequence[Speed | str]) -> Markup:
@@ -166,7 +191,7 @@ def _one(speed: Speed | str) -> Markup:
         chart("latency", points, "Latency of a batch in milliseconds: median, and a bar up to the 99th percentile."),
         class_="pair",
     )
-    parts = [_table(speed.measurements), pictures]
+    parts = [*([note(f"Measured on {speed.data}.")] if speed.data else []), _table(speed.measurements), pictures]
     if speed.ratios:
         parts.append(_ratios(speed.ratios))
     if any(not one.settled for one in speed.measurements):
@@ -174,8 +199,8 @@ def _one(speed: Speed | str) -> Markup:
     if speed.ceiling:
         products = ", ".join(f"{name} {value / 1e9:,.0f}" for name, value in speed.ceiling.items())
         parts.append(note(f"Ceiling: a large matrix product in billion operations a second: {products}."))
-    signature = ", ".join(f"{key} {value}" for key, value in speed.signature.items())
-    return join([*parts, note(f"Measured on {speed.data}. From {speed.source}: {signature}.")])
+    signature = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in speed.signature.items())
+    return join([*parts, *map(note, speed.remarks), note(f"From {speed.source}: {signature}.")])
 
 
 def _table(measurements: Sequence[Measurement]) -> Markup:

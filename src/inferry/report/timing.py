@@ -1,7 +1,7 @@
 """Where a run's time went, and how long its samples are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inferry.report.markup import Markup, chart, element, join, note, section
 
@@ -46,10 +46,14 @@ def timing_section(labels: Sequence[str], stages: Sequence[Stages | None], lengt
     parts: list[str] = []
     if timed:
         parts.append(_stages(timed))
-    several = len(labels) > 1
+    sharing: dict[Lengths, dict[str, str]] = {}
     for label, one in zip(labels, lengths, strict=True):
         if one is not None:
-            parts.append(join([*([element("h3", label)] if several else []), _lengths(one)]))
+            # One picture for runs over the same samples with the same shapes, whatever else their plans say.
+            sharing.setdefault(replace(one, plan=""), {})[label] = one.plan
+    for one, plans in sharing.items():
+        heading = [element("h3", " and ".join(plans))] if len(labels) > 1 else []
+        parts.append(join([*heading, _lengths(one), *map(note, dict.fromkeys(plans.values()))]))
     if not parts:
         parts.append(element("p", "These runs have neither stage times nor lengths.", class_="missing"))
     return section("Time and lengths", "time", *parts)
@@ -64,7 +68,9 @@ def _stages(timed: Sequence[tuple[str, Stages]]) -> Markup:
     caption = "Seconds by stage, summed over the threads that worked on it."
     walls = [
         ("" if len(timed) == 1 else f"{label}: ")
-        + f"{one.wall_seconds:,.2f} s from begin to end"
+        + f"{one.wall_seconds:,.2f} s from begin to end ("
+        + ", ".join(f"{stage} {seconds:,.2f} s" for stage, seconds in one.seconds.items())
+        + ")"
         + (f", {one.resumed_after:,} samples were answered by an earlier call" if one.resumed_after else "")
         for label, one in timed
     ]
@@ -80,4 +86,4 @@ def _lengths(lengths: Lengths) -> Markup:
     if lengths.buckets:
         caption += " The upright lines are the padded lengths of the shape plan."
     value = {"bins": bins, "buckets": list(lengths.buckets), "unit": lengths.unit}
-    return join([chart("lengths", value, caption), note(lengths.plan)])
+    return chart("lengths", value, caption)

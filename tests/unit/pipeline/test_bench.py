@@ -104,7 +104,7 @@ def test_the_json_is_what_the_report_reads(measured):
 
 
 def test_the_file_is_written_beside_a_runs_files(tiny_bundle, data, tmp_path, no_startup):
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text(json.dumps({"config": {"bundle": tiny_bundle.digest}}))
     told = []
     made = bench(tiny_bundle.path, data, options=QUICK, output=tmp_path, progress=told.append)
     assert json.loads((tmp_path / "bench.json").read_text()) == json.loads(json.dumps(made.to_json()))
@@ -161,6 +161,8 @@ def test_dropped_samples_are_named_and_scored_as_deleted(tiny_bundles, tiny, tmp
         (BenchOptions(batch_sizes=(4, 4)), {"seconds": 1.0}, "names one twice"),
         (BenchOptions(rounds=0), {"seconds": 1.0}, "--rounds"),
         (BenchOptions(limit=0), {"data": "x"}, "--limit"),
+        (BenchOptions(limit=3), {"seconds": 1.0}, "--limit is for --data"),
+        (BenchOptions(batch_sizes=(1, 10**20)), {"seconds": 1.0}, "fit into memory"),
         (BenchOptions(threads=(10_000,)), {"seconds": 1.0}, f"1 to {available_threads()} threads"),
         (BenchOptions(backends=("nothing",)), {"seconds": 1.0}, "unknown backend 'nothing'"),
     ],

@@ -180,7 +180,7 @@ def test_outputs_made_elsewhere(tiny_bundle, checkpoint, data, outputs):
     assert found.passed
     assert [hop.name for hop in found.hops] == ["outputs of outputs"]
     assert found.hops[0].samples == 9
-    assert [note.split(" ")[0].rpartition("/")[2] for note in found.notes] == ["readme.txt", "nobody.npy"]
+    assert found.notes == (f"of {outputs}, these belong to no sample: nobody.npy, readme.txt",)
     longer = compare(tiny_bundle.path, Against(checkpoint, outputs=outputs, reference=False), data=data)
     assert [hop.name for hop in longer.hops] == ["original", *HOPS, "outputs of outputs"]
     assert longer.passed
@@ -202,10 +202,19 @@ def test_wrong_outputs(tiny_bundle, data, outputs):
     with pytest.raises(DatasetError, match="int64; expected floating point"):
         compare(tiny_bundle.path, Against(outputs=outputs), data=data)
     (outputs / "utt001.npy").write_text("no array")
-    with pytest.raises(DatasetError, match=r"utt001\.npy cannot be read"):
+    with pytest.raises(DatasetError, match=r"utt001\.npy cannot be read as an array of numbers; expected"):
+        compare(tiny_bundle.path, Against(outputs=outputs), data=data)
+    np.savez(outputs / "utt001.npz", scores=values)
+    with pytest.raises(DatasetError, match=r"has a \.npz besides utt001\.npy: which"):
         compare(tiny_bundle.path, Against(outputs=outputs), data=data)
     (outputs / "utt001.npy").unlink()
-    with pytest.raises(DatasetError, match=r"lacks the outputs of 1 of 9 samples: utt001\.npy"):
+    with pytest.raises(DatasetError, match=r"utt001\.npz holds scores; expected logits"):
+        compare(tiny_bundle.path, Against(outputs=outputs), data=data)
+    (outputs / "utt001.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(DatasetError, match=r"utt001\.npz cannot be read as"):
+        compare(tiny_bundle.path, Against(outputs=outputs), data=data)
+    (outputs / "utt001.npz").unlink()
+    with pytest.raises(DatasetError, match=r"lacks the outputs of 1 of 9 samples: utt001\.npy$"):
         compare(tiny_bundle.path, Against(outputs=outputs), data=data)
 
 
@@ -290,6 +299,20 @@ def test_another_checkpoint_is_noted(tiny, tiny_bundle, checkpoint):
     (note,) = compare_module._other_checkpoint(bundle, trained)
     assert "written from other weights" in note
     assert compare_module._other_checkpoint(bundle, recipe.read(checkpoint)) == ()
+
+
+def test_another_vocabulary_or_processing_is_noted(tiny_bundle, checkpoint, data, tmp_path):
+    shutil.copytree(tiny_bundle.path, tmp_path / "other")
+    (tmp_path / "other" / "manifest.json").unlink()
+    vocabulary = json.loads((tmp_path / "other" / "vocab.json").read_text())
+    vocabulary[-2:] = reversed(vocabulary[-2:])
+    (tmp_path / "other" / "vocab.json").write_text(json.dumps(vocabulary))
+    write_manifest(tmp_path / "other", tiny_bundle.manifest)
+    assert compare(tiny_bundle.path, Against(checkpoint, reference=False), data=data, limit=1).notes == ()
+    (note,) = compare(tmp_path / "other", Against(checkpoint, reference=False), data=data, limit=1).notes
+    assert note.startswith("vocab.json: not the checkpoint's")
+    (note,) = compare(tmp_path / "other", Against(bundle=tiny_bundle.path), data=data, limit=1).notes
+    assert note.startswith("vocab.json: not those of wav2vec2-bundle")
 
 
 def test_a_checkpoint_that_cannot_be_read(tiny_bundle, tmp_path):

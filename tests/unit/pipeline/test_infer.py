@@ -41,12 +41,19 @@ def data(tiny, tmp_path_factory):
         (Options(workers=-1), "--workers is -1"),
         (Options(limit=0, workers=0), "--workers is 0; --limit is 0"),
         (Options(plan=Path("plan.json"), batch_size=4), "a plan has its own batch sizes"),
+        (Options(plan=Path("plan.json"), decoding=Decoding(beam=8)), "runs every sample alone.*leave out --plan"),
     ],
 )
 def test_options_that_cannot_be_meant(tiny_bundle, data, tmp_path, options, problem):
     with pytest.raises(UsageError, match=problem):
         infer(tiny_bundle.path, data, tmp_path / "run", options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_cannot_be_written_is_one_sentence(tiny_bundle, data, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"run cannot be written .*choose another --output"):
+        infer(tiny_bundle.path, data, tmp_path / "file" / "run")
 
 
 def test_a_plan_for_another_axis_is_refused(tiny_bundle, data, tmp_path):

@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import soundfile
 
 from inferry.core.errors import DatasetError
 from inferry.pipeline.plan import MAX_PADDED, most_padded, plan
@@ -29,6 +31,14 @@ def test_a_plan_has_the_buckets_and_names_what_it_left_out(tiny, tiny_bundle, tm
     assert {row.stage for row in planned.rejected} <= {"dataset", "read", "process"}
     assert planned.rejected
     assert planned.file_order_ratio >= 1
+
+
+def test_a_long_sample_is_planned_as_its_windows(tiny_bundle, tmp_path):
+    for name, seconds in (("long", 5.0), ("short", 0.5)):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(int(16_000 * seconds)), 16_000)
+    planned = plan(tiny_bundle.path, tmp_path, batch_size=2, max_seconds=2.0)
+    assert planned.cut == 1
+    assert planned.plan.count == 4, "three windows and a whole sample"
 
 
 def test_the_batch_size_is_measured_on_the_data(tiny, tiny_bundle, tmp_path):

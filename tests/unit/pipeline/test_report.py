@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,10 @@ def test_what_is_missing_says_which_command_makes_it(copied):
         (copied / "run" / name).unlink()
     text = report(copied / "run").read_text(encoding="utf-8")
     assert f"inferry evaluate {copied / 'run'}" in text
-    assert "inferry bench BUNDLE" in text
+    assert (
+        f"inferry bench {copied / 'bundle'}" in text
+        or f"inferry bench {open_run(copied / 'run').info['bundle_path']}" in text
+    )
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "bench.json", "parity.json", "timings.json"])
@@ -242,9 +246,45 @@ def test_runs_without_references_show_where_they_differ(tmp_path):
 
 def test_lengths_of_the_same_samples_are_drawn_once(tmp_path):
     paths = [synthetic(tmp_path / name, [row("a", "X")]) for name in ("one", "two")]
-    other = synthetic(tmp_path / "three", [row("a", "X")], samples_sha256="2")
-    parts, _ = gather(*paths, other)
-    assert [part.lengths is None for part in parts] == [False, True, False]
+    other = synthetic(tmp_path / "three", [row("a", "X", seconds=9.0)])
+    (paths[1] / "timings.json").write_text(json.dumps({"plan": "samples|shapes:dynamic|batch:7"}))
+    text = report([*paths, other]).read_text(encoding="utf-8")
+    assert text.count('data-chart="lengths"') == 2
+    assert "<h3>one and two</h3>" in text
+    assert "batch size at most 7" in text
+    assert "The run names no shape plan." in text
+
+
+def test_decoding_stands_in_words(tmp_path):
+    greedy = {"beam": None, "language_model": None, "alpha": 0.5, "beta": 2.0, "hotwords": [], "hotword_weight": 5.0}
+    searched = greedy | {"beam": 8, "language_model": "abcdef0123456789", "hotwords": ["DOOR", "RIGHT"]}
+    default = greedy | {"hotwords": ["DOOR"]}
+    paths = [
+        synthetic(tmp_path / str(index), [row("a", "X")], decoding=decoding, max_seconds=36.0)
+        for index, decoding in enumerate((greedy, searched, default))
+    ]
+    assert [part.settings["decoding"] for part in gather(*paths)[0]] == [
+        "greedy",
+        "beam search 8 wide, language model abcdef012345… (alpha 0.5, beta 2.0), hotwords DOOR, RIGHT (weight 5.0)",
+        "beam search, hotwords DOOR (weight 5.0)",
+    ]
+
+
+def test_sounds_that_ran_in_windows_are_counted(tmp_path):
+    path = synthetic(tmp_path / "run", [row("a", "X")], max_seconds=36.0)
+    info = json.loads((path / "run.json").read_text())
+    assert not [fact for fact in gather(path)[0][0].overview.facts if fact.label == "In windows"]
+    (path / "run.json").write_text(to_json_text(info | {"cut": 3}))
+    (fact,) = (fact for fact in gather(path)[0][0].overview.facts if fact.label == "In windows")
+    assert (fact.value, fact.note) == ("3", "longer than 36 s, joined again")
+
+
+def test_commands_on_the_page_can_be_copied_into_a_shell(tmp_path):
+    path = synthetic(tmp_path / "my run", [row("a", "X")], data="my data")
+    text = unescape(report(path).read_text(encoding="utf-8"))
+    assert f"<code>inferry evaluate '{path}'</code>" in text
+    assert f"<code>inferry bench BUNDLE --data 'my data' --batch-sizes 1,4,8,16 --output '{path}'</code>" in text
+    assert f"inferry compare BUNDLE --checkpoint PATH --data 'my data' --output '{path}'" in text
 
 
 def test_folders_of_one_name_are_told_apart(tmp_path):

@@ -51,3 +51,9 @@ def test_a_broken_file_is_named(tmp_path, content, reason):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"none\.json is no readable plan file"):
         read_plan(tmp_path / "none.json")
+
+
+def test_a_plan_that_cannot_be_written_is_one_sentence(tmp_path):
+    path = tmp_path / "nowhere" / "plan.json"
+    with pytest.raises(UsageError, match=r"plan\.json cannot be written .*choose another --output"):
+        write_plan(make_plan([1], axis="time", batch_size=1), path)

@@ -103,6 +103,10 @@ def test_a_model_without_unknown_words_gives_them_its_least_probability(write):
     assert read_arpa(write(text)).log10((), UNKNOWN) == -1.1
 
 
+def test_a_probability_of_0_is_a_number(write):
+    assert read_arpa(write(TRIGRAMS.replace("-0.7\tONE", "-inf\tONE"))).log10((), "ONE") == -99
+
+
 def test_words_can_be_respelled(write):
     model = read_arpa(write(TRIGRAMS))
     lower = model.respelled(str.lower)

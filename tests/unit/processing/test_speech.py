@@ -114,6 +114,13 @@ def test_a_search_is_told_everything(tmp_path):
     assert text(hotwords=("A",), hotword_weight=0.1) == "B"
 
 
+@pytest.mark.parametrize("weight", ["alpha", "beta", "hotword_weight"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_no_finite_number_is_refused(weight, value):
+    with pytest.raises(UsageError, match=f"--{weight.replace('_', '-')} is {value}; a weight is a finite number"):
+        decoder({"decode": GREEDY}, LETTERS, Decoding(beam=2, **{weight: value}))
+
+
 def test_a_decoding_that_cannot_be_meant_is_refused(tmp_path):
     for options in ({"beam": 0}, {"language_model": tmp_path / "none.arpa"}, {"hotwords": ("X",)}):
         with pytest.raises(UsageError):

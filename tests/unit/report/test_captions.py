@@ -49,6 +49,11 @@ def test_json():
     }
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_name_that_is_no_text_can_be_written(kind):
+    FORMATS[kind](transcript(WORDS, name="\udcff.flac")).encode("utf-8")
+
+
 def test_nothing_said():
     empty = transcript(())
     assert {kind: FORMATS[kind](empty) for kind in EXPECTED} == {"text": "\n", "srt": "", "vtt": "WEBVTT\n", "ctm": ""}

@@ -57,9 +57,45 @@ def test_a_full_ledger_shows_failures_reasons_and_the_fault():
 
 
 def test_the_truth_is_named():
-    assert "the original network" in ledger_section(["a"], [ledger(OLD)])
+    assert "The truth is: original alone." in ledger_section(["a"], [ledger(OLD)])
     other = Ledger.from_json({"hops": [OLD], "truth": "bundle x"}, "parity.json")
-    assert "Every hop against: bundle x." in ledger_section(["a"], [other])
+    assert "The truth is: bundle x." in ledger_section(["a"], [other])
+
+
+def test_without_the_original_the_truth_is_not_said_to_be_it():
+    page = ledger_section(["a"], [ledger(SKIPPED, OLD)])
+    assert "The truth is: the bundle&#x27;s own answers" in page
+    assert "1 of 2 hops was not compared." in page
+
+
+def test_where_a_difference_comes_in_is_said():
+    small = OLD | {"name": "later", "max_abs": 2e-5, "added_max_abs": 3e-6}
+    assert ledger(OLD, small).answer.endswith('within its tolerance; "original → ONNX, alone" brings most, 1.5e-05.')
+    assert ledger(OLD, small | {"added_max_abs": 9e-5}).answer.endswith('"later" brings most, 9.0e-05.')
+    assert ledger(OLD, FULL, FULL).answer == 'First in "optimised → batched": 3.4e-02, allowed are 1.0e-04.'
+    assert ledger(OLD | {"max_abs": 0.0}).answer == "Nowhere: every hop gives exactly the same numbers."
+    assert ledger(SKIPPED).answer == "Nobody knows: no hop was compared."
+
+
+def test_a_ledger_that_runs_share_stands_once():
+    page = ledger_section(["a", "b", "c"], [ledger(OLD), ledger(FULL), ledger(OLD)])
+    assert "<h3>a and c</h3>" in page
+    assert page.count('data-chart="ledger"') == 2
+
+
+def test_what_compare_says_beside_its_numbers_is_on_the_page():
+    left_out = [{"id": f"s{index}", "reason": "broken"} for index in range(7)]
+    row = {
+        "hops": [OLD],
+        "notes": ["The outputs are <logits>."],
+        "left_out": left_out,
+        "data": "clips",
+        "available": 24,
+    }
+    page = ledger_section(["a"], [Ledger.from_json(row, "parity.json")])
+    assert "The outputs are &lt;logits&gt;." in page
+    assert "Not compared: s0, s1, s2, s3, s4 and 2 more." in page
+    assert "Samples from clips, which has 24." in page
 
 
 def test_absent_and_null_are_the_same():

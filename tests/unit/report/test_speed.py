@@ -82,3 +82,15 @@ def test_the_ceiling_is_named():
 
 def test_a_run_without_measurements_says_what_makes_them():
     assert "inferry bench" in speed_section(["a"], ["run inferry bench"])
+
+
+def test_what_bench_says_beside_its_numbers_is_on_the_page():
+    broken = {"name": "new", "results": [result(1, 60.0, startup_problem="no <room>")]}
+    row = {"configurations": [broken], "left_out": [f"s{index}: broken" for index in range(7)], "bundle_bytes": 1.6e6}
+    page = speed_section(["a"], [Speed.from_json(row | {"uncounted_operators": ["Einsum"]}, "bench.json")])
+    assert "Not measured with: s0: broken; s1: broken; s2: broken; s3: broken; s4: broken; and 2 more." in page
+    assert "not in the operation counts: Einsum." in page
+    assert "No first result: no &lt;room&gt;" in page
+    assert "The bundle has 1.6 MB." in page
+    assert "Measured on" not in page
+    assert "Measured on 24 clips." in speed_section(["a"], [bench(FAST)])

@@ -258,11 +258,6 @@ class Benchmark:
     signature: Mapping[str, Any]
     seconds: float = 0.0
 
-    @property
-    def unsettled(self) -> tuple[tuple[str, int], ...]:
-        """Configuration and batch size of what had not settled when the rounds ended."""
-        return tuple((one.name, r.batch_size) for one in self.configurations for r in one.results if not r.settled)
-
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {

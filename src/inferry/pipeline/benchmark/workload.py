@@ -26,6 +26,9 @@ SEED: Final = 0
 
 _RATE: Final = 16_000
 
+_MOST_NOISE: Final = 36_000
+"""Seconds of noise in all: 2.3 GB at 16 kHz."""
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -80,11 +83,6 @@ class Workload:
         """Seconds of real sound; None where there is no sound."""
         return valid_seconds(self.items)
 
-    @property
-    def longest(self) -> Item:
-        """The sample that needs most memory."""
-        return max(self.items, key=lambda item: item.features.length)
-
 
 def valid_seconds(items: Sequence[Item]) -> float | None:
     """Seconds of real sound in some samples; None where any has none."""
@@ -116,10 +114,15 @@ def noise_pool(model: Model, seconds: float, count: int) -> Pool:
     """So many sounds of seeded noise, each of the same duration.
 
     Raises:
-        UsageError: The duration is not above 0, or too short for the network.
+        UsageError: The duration is not above 0, too short for the network, or too long for the memory.
     """
     if not seconds > 0:
         raise UsageError(f"--seconds must be above 0, not {seconds:g}")
+    if seconds * count > _MOST_NOISE:
+        raise UsageError(
+            f"--seconds {seconds:g}: {count:,} samples of it are more than the {_MOST_NOISE:,} s that fit into memory;"
+            " make --seconds, --samples or the largest of --batch-sizes smaller"
+        )
     rate = sampling_rate(model.bundle)
     samples = {index: Sample(f"noise-{index:03}", noise(seconds, rate, index)) for index in range(count)}
     try:
@@ -204,7 +207,7 @@ def _timed(model: Model, source: Source) -> tuple[Features, float, float]:
 def _describe(pool: Pool, items: Sequence[Item]) -> str:
     ids = [item.sample.id for item in items]
     if len(items) == len(pool.samples):
-        return f"{pool.description}: all {len(items)} samples"
+        return f"{pool.description}: " + ("its only sample" if len(items) == 1 else f"all {len(items):,} samples")
     shown = ", ".join(chain(ids[:3], ["…"] if len(ids) > 3 else []))
     return (
         f"{pool.description}: {len(items)} of {len(pool.samples)} samples, spread over all lengths,"

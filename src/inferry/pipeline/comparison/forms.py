@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import onnx_ir as ir
@@ -23,6 +24,7 @@ from inferry.pipeline.execution import collate, separate
 from inferry.pipeline.model import Model
 
 BACKEND: Final = "onnxruntime"
+_SHOWN: Final = 5
 Outputs = Mapping[str, Array]
 Sides = tuple[Side, Side]
 
@@ -150,37 +152,51 @@ def folder_form(folder: Path, ids: frozenset[str], wanted: Sequence[str]) -> tup
         wanted: Ids of the samples that are compared.
 
     Returns:
-        The form, and a sentence for each file that belongs to no sample.
+        The form, and a sentence about the files that belong to no sample, if there are any.
 
     Raises:
         UsageError: Two ids lead to one file name.
-        DatasetError: A wanted sample has no file; lists them.
+        DatasetError: A wanted sample has no file, or two; lists them.
     """
     names = {id_: id_.replace("/", "_") for id_ in ids}
     if len(set(names.values())) < len(names):
         raise UsageError(f"{folder}: two ids of the data set lead to the same file name, once / has become _")
-    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in {".npy", ".npz"}}
-    missing = [id_ for id_ in wanted if names[id_] not in files]
+    present = sorted(folder.iterdir())
+    known = {f"{name}{suffix}" for name in names.values() for suffix in (".npy", ".npz")}
+    files = {path.stem: path for path in present if path.name in known}
+    missing = sorted(f"{names[id_]}.npy" for id_ in wanted if names[id_] not in files)
     if missing:
-        shown = ", ".join(f"{names[id_]}.npy" for id_ in missing[:5])
-        raise DatasetError(f"{folder} lacks the outputs of {len(missing)} of {len(wanted)} samples: {shown} …")
-    known = set(names.values())
-    superfluous = tuple(path.name for path in sorted(folder.iterdir()) if files.get(path.stem) != path)
-    superfluous += tuple(path.name for stem, path in files.items() if stem not in known)
+        raise DatasetError(
+            f"{folder} lacks the outputs of {len(missing)} of {len(wanted)} samples: {_first_few(missing)}"
+        )
+    twice = [path.name for path in present if path.name in known and files[path.stem] != path]
+    if twice:
+        raise DatasetError(f"{folder} has a .npz besides {_first_few(twice)}: which of the two is meant?")
+    superfluous = [path.name for path in present if path.name not in known]
 
     def run(cases: Sequence[Case]) -> list[Outputs]:
         return [{SCORES: _read_logits(files[names[case.id]])} for case in cases]
 
-    notes = tuple(f"{folder / name} belongs to no sample" for name in superfluous)
-    return Form(f"outputs of {folder.name}", run, blind=_ELSEWHERE), notes
+    notes = (f"of {folder}, these belong to no sample: {_first_few(superfluous)}",) if superfluous else ()
+    return Form(f"outputs of {folder.resolve().name}", run, blind=_ELSEWHERE), notes
+
+
+def _first_few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" … ({len(names):,} in all)" if len(names) > _SHOWN else "")
 
 
 def _read_logits(path: Path) -> Array:
     try:
-        value = np.load(path, allow_pickle=False)
-        logits: Array = value[SCORES] if isinstance(value, np.lib.npyio.NpzFile) else value
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}; expected an array, or a .npz with {SCORES}") from error
+        with path.open("rb") as file:
+            value = np.load(file, allow_pickle=False)
+            logits: Array = value[SCORES] if isinstance(value, np.lib.npyio.NpzFile) else value
+    except KeyError as error:
+        raise DatasetError(f"{path} holds {', '.join(value) or 'nothing'}; expected {SCORES}") from error
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    except (ValueError, EOFError, BadZipFile) as error:
+        # numpy's own words advise to load it as a pickle, which runs code.
+        raise DatasetError(f"{path} cannot be read as an array of numbers; expected what numpy.save writes") from error
     if logits.dtype.kind != "f":
         raise DatasetError(f"{path} holds {logits.dtype}; expected floating point numbers")
     return logits

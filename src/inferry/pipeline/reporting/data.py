@@ -47,21 +47,13 @@ def gather_parts(runs: Sequence[Run], seconds: Sequence["array[float]"]) -> tupl
         runs: Finished ones.
         seconds: Length of every sample with an answer, by run.
     """
-    parts: list[RunPart] = []
-    known: set[tuple[str, str]] = set()
-    for run, label, lengths in zip(runs, labels_of(runs), seconds, strict=True):
-        config = run.info["config"]
-        shown = (str(config["samples_sha256"]), str(read_timings(run).get("plan")))
-        # The same samples under the same plan are drawn once.
-        parts.append(_part(run, label, array("d") if shown in known else lengths))
-        known.add(shown)
-    return tuple(parts)
+    return tuple(map(_part, runs, labels_of(runs), seconds))
 
 
 def _part(run: Run, label: str, seconds: "array[float]") -> RunPart:
     bundle, metrics, timings = find_bundle(run), read_score(run), read_timings(run)
     accuracy, ledger = accuracy_of(run, metrics), read_ledger(run, bundle)
-    speed = read_speed(run)
+    speed = read_speed(run, bundle)
     config = run.info["config"]
     overview = Overview(
         label=label,
@@ -73,7 +65,7 @@ def _part(run: Run, label: str, seconds: "array[float]") -> RunPart:
     )
     return RunPart(
         overview=overview,
-        settings=_settings(run, bundle),
+        settings=_settings(run, bundle, timings),
         accuracy=accuracy,
         ledger=ledger,
         speed=speed,
@@ -92,11 +84,27 @@ def _doubts(run: Run, found: Mapping[str, Ledger | Speed | str]) -> Iterator[str
             yield f"{name} was made with another bundle ({content.bundle[:12]}…) than this run ({digest[:12]}…)."
 
 
-def _settings(run: Run, bundle: Bundle | None) -> dict[str, str]:
+def _settings(run: Run, bundle: Bundle | None, timings: Mapping[str, Any]) -> dict[str, str]:
     """Configuration and signature, flat; a name that both have stands once."""
     checkpoint = {} if bundle is None else {f"checkpoint {k}": v for k, v in bundle.manifest.checkpoint.items()}
-    both = {**run.info["config"], **checkpoint, **run.info.get("signature", {})}
-    return {str(name): str(value) for name, value in both.items()}
+    plan = {"plan": timings["plan"]} if "plan" in timings else {}
+    both = {**run.info["config"], **plan, **checkpoint, **run.info.get("signature", {})}
+    if isinstance(both.get("decoding"), Mapping):
+        both["decoding"] = _decoding(both["decoding"])
+    return {str(name).replace("_", " "): str(value) for name, value in both.items()}
+
+
+def _decoding(row: Mapping[str, Any]) -> str:
+    """How texts were searched for, in words; weights only where something was weighed."""
+    model, hotwords = row.get("language_model"), row.get("hotwords") or ()
+    if row.get("beam") is None and not model and not hotwords:
+        return "greedy"
+    said = ["beam search" if row.get("beam") is None else f"beam search {row['beam']} wide"]
+    if model:
+        said.append(f"language model {str(model)[:12]}… (alpha {row.get('alpha')}, beta {row.get('beta')})")
+    if hotwords:
+        said.append(f"hotwords {', '.join(map(str, hotwords))} (weight {row.get('hotword_weight')})")
+    return ", ".join(said)
 
 
 def _facts(
@@ -121,6 +129,9 @@ def _facts(
     facts.append(
         Fact("Quarantined", f"{quarantined:,}", "with their reasons" if quarantined else "", "bad" * bool(quarantined))
     )
+    if run.info.get("cut"):
+        longest = run.info["config"].get("max_seconds")
+        facts.append(Fact("In windows", f"{run.info['cut']:,}", f"longer than {longest:g} s, joined again"))
     if "settled_alone" in timings:
         facts.append(Fact("Settled alone", f"{timings['settled_alone']:,}", "near ties, run again unpadded"))
     if timings.get("audio_seconds_per_second"):

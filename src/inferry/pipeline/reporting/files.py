@@ -1,6 +1,7 @@
 """What the files of a run say, as the report takes it. Missing files give the sentence that says how to make them."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice
@@ -14,6 +15,7 @@ from inferry.core.samples import Rejected
 from inferry.report.accuracy import Accuracy, Rate
 from inferry.report.fields import parse
 from inferry.report.ledger import Ledger
+from inferry.report.markup import Markup, element, join
 from inferry.report.quarantine import Quarantine
 from inferry.report.speed import Speed
 from inferry.report.timing import Stages
@@ -42,22 +44,49 @@ def find_bundle(run: Run) -> Bundle | None:
 
 def read_ledger(run: Run, bundle: Bundle | None) -> Ledger | str:
     """The run's own ledger, else what was compared when the bundle was written."""
-    again = f"inferry compare BUNDLE --checkpoint PATH --data {run.info['config']['data']} --output {run.path}"
+    again = shlex.join(
+        ["inferry", "compare", _path(bundle), "--checkpoint", "PATH", "--data", _data(run), "--output", str(run.path)]
+    )
     places = [run.path / LEDGER] + ([bundle.path / PARITY] if bundle is not None else [])
     for path in places:
         if path.is_file():
             source = f"{path.parent.name}/{path.name}"
             return parse(partial(Ledger.from_json, source=source), read_json(path), str(path), again)
-    return f"No parity ledger was found. This command makes one: {again}"
+    return _hint("No parity ledger was found. This command makes one:", again)
 
 
-def read_speed(run: Run) -> Speed | str:
+def read_speed(run: Run, bundle: Bundle | None) -> Speed | str:
     """What `inferry bench` measured for this run."""
     path = run.path / BENCH
-    again = f"inferry bench BUNDLE --data {run.info['config']['data']} --batch-sizes 1,4,8,16 --output {run.path}"
+    again = shlex.join(
+        [
+            "inferry",
+            "bench",
+            _path(bundle),
+            "--data",
+            _data(run),
+            "--batch-sizes",
+            "1,4,8,16",
+            "--output",
+            str(run.path),
+        ]
+    )
     if not path.is_file():
-        return f"Batch sizes were not measured. This command does: {again}"
+        return _hint("Batch sizes were not measured. This command does:", again)
     return parse(partial(Speed.from_json, source=path.name), read_json(path), str(path), again)
+
+
+def _path(bundle: Bundle | None) -> str:
+    return "BUNDLE" if bundle is None else str(bundle.path)
+
+
+def _data(run: Run) -> str:
+    return str(run.info["config"]["data"])
+
+
+def _hint(said: str, command: str) -> Markup:
+    """A sentence and the command it speaks of, ready to be copied into a shell."""
+    return join([said, " ", element("code", command)])
 
 
 def read_score(run: Run) -> Mapping[str, Any] | None:
@@ -81,15 +110,16 @@ def normalisation_of(run: Run) -> str:
     metrics = read_score(run)
     if metrics is None:
         return "none"
-    again = f"inferry evaluate {run.path}"
+    again = shlex.join(["inferry", "evaluate", str(run.path)])
     return parse(lambda row: str(row["score"]["normalisation"]), metrics, str(run.path / METRICS), again)
 
 
 def accuracy_of(run: Run, metrics: Mapping[str, Any] | None) -> Accuracy:
     """The rates of metrics.json."""
-    again = f"inferry evaluate {run.path}"
+    again = shlex.join(["inferry", "evaluate", str(run.path)])
     if metrics is None:
-        return Accuracy((), f"This run was not scored. Where its data set has references, this command does: {again}")
+        said = "This run was not scored. Where its data set has references, this command does it:"
+        return Accuracy((), _hint(said, again))
     return parse(_accuracy, metrics, str(run.path / METRICS), again)
 
 

@@ -3,7 +3,7 @@
 (() => {
   const SERIES = Array.from({ length: 8 }, (_, index) => `var(--series-${index + 1})`);
   const PRINTED_ROWS = 100;
-  const LABEL = { textAnchor: "start", frameAnchor: "left", fontSize: 12, fill: "currentColor" };
+  const LABEL = { textAnchor: "start", frameAnchor: "left", fontSize: 12, fill: "currentColor", stroke: "var(--paper)", strokeWidth: 4 };
   const base = (width, rest) => ({
     width,
     marginLeft: 8,
@@ -41,13 +41,15 @@
 
     ledger(points, width) {
       const rows = points.map((point, index) => ({ ...point, index }));
-      const values = rows.flatMap((row) => [row.max, row.mean, row.p999, row.tolerance]).filter((value) => value > 0);
+      const values = rows.flatMap((row) => [row.max, row.added, row.mean, row.p999, row.tolerance]).filter((value) => value > 0);
       const low = (d3.min(values) ?? 1e-7) / 3;
       const high = (d3.max(values) ?? 1e-3) * 4;
       const decades = d3.range(Math.ceil(Math.log10(low)), Math.floor(Math.log10(high)) + 1);
       const step = Math.ceil(decades.length / (width / 70));
       const at = (field) => (row) => Math.max(low, row[field]);
       const has = (field) => rows.filter((row) => row[field] !== null);
+      /* Of the small marks, a 0 has no place on a logarithmic scale. */
+      const some = (field) => rows.filter((row) => row[field] > 0);
       const place = { y: "index" };
       const upright = { y1: "index", y2: "index" };
       const verdicts = { domain: ["passed", "FAILED"], range: ["var(--good)", "var(--bad)"] };
@@ -61,11 +63,12 @@
         symbol: { domain: verdicts.domain, range: ["circle", "times"] },
         marks: [
           Plot.ruleY(rows, { ...place, stroke: "var(--line)" }),
+          Plot.ruleX(some("mean"), { ...upright, x: at("mean"), stroke: "var(--muted)", insetTop: -4, insetBottom: -4 }),
+          Plot.dot(some("p999"), { ...place, x: at("p999"), symbol: "diamond", r: 3, fill: "var(--muted)" }),
+          Plot.ruleX(has("max"), { ...upright, x: "tolerance", strokeWidth: 2, insetTop: -10, insetBottom: -10 }),
           Plot.text(rows, { ...place, ...LABEL, text: (row) => (row.max === null ? `${row.name}: ${row.verdict === "not compared" ? row.verdict : "not finite"}` : row.name), dy: -14, fill: (row) => (row.verdict === "not compared" ? "var(--muted)" : row.max === null ? "var(--bad)" : "currentColor") }),
-          Plot.ruleX(has("mean"), { ...upright, x: at("mean"), stroke: "var(--muted)", insetTop: -4, insetBottom: -4 }),
-          Plot.dot(has("p999"), { ...place, x: at("p999"), symbol: "diamond", r: 3, fill: "var(--muted)" }),
-          Plot.ruleX(has("tolerance"), { ...upright, x: "tolerance", strokeWidth: 2, insetTop: -10, insetBottom: -10 }),
           Plot.text([...new Set(has("tolerance").map((row) => row.tolerance))], { x: (tolerance) => tolerance, text: () => "tolerance", frameAnchor: "top", dy: -8, fontSize: 11 }),
+          Plot.dot(some("added").filter((row) => row.added !== row.max), { ...place, x: at("added"), r: 4.5, stroke: "var(--muted)", strokeWidth: 1.5, fill: "var(--paper)" }),
           Plot.dot(has("max"), { ...place, x: at("max"), symbol: "verdict", stroke: "verdict", fill: "verdict", r: 5, strokeWidth: 2 }),
           ...[[true, "start"], [false, "middle"]].map(([atEdge, textAnchor]) => Plot.text(has("max").filter((row) => (row.max <= low) === atEdge), { ...place, x: at("max"), text: (row) => scientific(row.max), fill: "verdict", dy: 15, dx: atEdge ? -5 : 0, textAnchor, fontSize: 11, fontWeight: 600 })),
         ],
@@ -73,15 +76,18 @@
     },
 
     throughput(points, width) {
-      return overBatches(points, width, { label: "↑ samples per second", zero: true }, "items", [Plot.ruleY([0], { stroke: "var(--muted)" })]);
+      return overBatches(points, width, { label: "↑ samples per second", zero: true, nice: 5 }, "items", [Plot.ruleY([0], { stroke: "var(--muted)" })]);
     },
 
     latency(points, width) {
-      const bars = Plot.link(points, { x1: "batch", x2: "batch", y1: "p50", y2: "p99", stroke: "configuration", strokeWidth: 5, strokeOpacity: 0.3, strokeLinecap: "round" });
+      const x = besides(points, width);
+      const bars = Plot.link(points, { x1: x, x2: x, y1: "p50", y2: "p99", stroke: "configuration", strokeWidth: 5, strokeOpacity: 0.3, strokeLinecap: "round" });
       const [low, high] = d3.extent(points.flatMap((point) => [point.p50, point.p99]));
       const decades = d3.range(Math.floor(Math.log10(low)), Math.ceil(Math.log10(high)) + 1);
       const ticks = decades.flatMap((power) => [1, 2, 5].map((first) => first * 10 ** power)).filter((tick) => tick >= low / 2.5 && tick <= high * 2.5);
-      return overBatches(points, width, { label: "↑ milliseconds a batch, logarithmic", type: "log", domain: d3.extent([...ticks, low, high]), ticks }, "p50", [bars]);
+      /* As text of its own: of a logarithmic axis the library leaves out labels. */
+      const axis = Plot.axisY(ticks, { text: d3.format(","), label: "↑ milliseconds a batch, logarithmic" });
+      return overBatches(points, width, { type: "log", domain: d3.extent([...ticks, low, high]), axis: null, grid: false }, "p50", [axis, Plot.gridY(ticks), bars], x);
     },
 
     stages(points, width) {
@@ -102,24 +108,38 @@
     },
 
     lengths({ bins, buckets, unit }, width) {
+      const [low, high] = d3.extent([...bins.flatMap((bin) => [bin.low, bin.high]), ...buckets]);
+      /* A number that would stand on its neighbour is left out; the sentence below has them all. */
+      const spoken = d3.sort(buckets, d3.descending).filter((bucket, index, all) => index === 0 || ((all[index - 1] - bucket) / (high - low)) * (width - 72) > 34);
       return Plot.plot(base(width, {
         height: Math.min(300, Math.max(200, width * 0.3)),
         marginLeft: 44,
-        marginTop: buckets.length ? 26 : 12,
+        marginTop: buckets.length ? 40 : 26,
         marginBottom: 36,
         x: { label: `${unit} →`, ticks: Math.min(12, Math.floor(width / 70)) },
-        y: { label: null, grid: true, ticks: 4, tickFormat: (value) => (Number.isInteger(value) ? d3.format(",")(value) : "") },
+        y: { label: "↑ samples", nice: true, grid: true, ticks: d3.ticks(0, d3.max(bins, (bin) => bin.count), 4).filter(Number.isInteger), tickFormat: d3.format(",") },
         marks: [
           Plot.rectY(bins, { x1: "low", x2: "high", y: "count", fill: "var(--series-1)", fillOpacity: 0.75, inset: 0.5, title: (bin) => `${bin.count} samples, ${bin.low.toFixed(2)} to ${bin.high.toFixed(2)} ${unit}` }),
           Plot.ruleX(buckets, { stroke: "var(--series-2)", strokeWidth: 2, strokeDasharray: "5,3" }),
-          Plot.text(buckets, { x: (bucket) => bucket, frameAnchor: "top", dy: -8, text: (bucket) => bucket.toFixed(1), fill: "var(--series-2)", fontWeight: 600 }),
+          Plot.text(spoken, { x: (bucket) => bucket, frameAnchor: "top", lineAnchor: "bottom", dy: -5, text: (bucket) => bucket.toFixed(1), fontWeight: 600 }),
           Plot.ruleY([0], { stroke: "var(--muted)" }),
         ],
       }));
     },
   };
 
-  function overBatches(points, width, y, field, below) {
+  /* Where a point stands beside those of the other configurations, so that their bars do not hide each other. */
+  function besides(points, width) {
+    const configurations = names(points, "configuration");
+    const [low, high] = d3.extent(points, (point) => point.batch);
+    const octaves = low === high ? 2 : Math.log2(high / low);
+    return ({ batch, configuration }) => {
+      const pixels = (configurations.indexOf(configuration) - (configurations.length - 1) / 2) * 7;
+      return batch * 2 ** ((pixels / (width - 104)) * octaves);
+    };
+  }
+
+  function overBatches(points, width, y, field, below, x = "batch") {
     const sizes = [...new Set(points.map((point) => point.batch))].sort(d3.ascending);
     const configurations = names(points, "configuration");
     return Plot.plot(base(width, {
@@ -133,9 +153,9 @@
       symbol: { domain: configurations, range: SYMBOLS, legend: configurations.length > 1 },
       marks: [
         ...below,
-        Plot.line(points, { x: "batch", y: field, stroke: "configuration", strokeWidth: 1.75 }),
-        Plot.dot(points, { x: "batch", y: field, fill: "configuration", symbol: "configuration", r: 4.5 }),
-        Plot.dot(points.filter((point) => !point.settled), { x: "batch", y: field, fill: "var(--paper)", r: 2.5 }),
+        Plot.line(points, { x, y: field, stroke: "configuration", strokeWidth: 1.75 }),
+        Plot.dot(points, { x, y: field, fill: "configuration", symbol: "configuration", r: 4.5 }),
+        Plot.dot(points.filter((point) => !point.settled), { x, y: field, fill: "var(--paper)", r: 2.5 }),
       ],
     }));
   }
@@ -195,7 +215,14 @@
   function playButton(id) {
     const player = [...document.querySelectorAll("audio")].find((audio) => audio.dataset.id === id);
     if (!player) return null;
-    const button = node("button", "▶", { className: "play", type: "button", title: `Play ${id}` });
+    const button = node("button", "", { className: "play", type: "button" });
+    const say = () => {
+      button.textContent = player.paused ? "▶" : "❚❚";
+      button.title = `${player.paused ? "Play" : "Pause"} ${id}`;
+      button.ariaLabel = button.title;
+    };
+    for (const change of ["play", "pause"]) player.addEventListener(change, say);
+    say();
     button.addEventListener("click", () => {
       for (const other of document.querySelectorAll("audio")) if (other !== player) other.pause();
       if (player.paused) player.play();
@@ -208,7 +235,7 @@
     const playable = new Set([...document.querySelectorAll("audio")].map((audio) => audio.dataset.id));
     const right = { hozAlign: "right", headerHozAlign: "right", headerSortStartingDir: "desc" };
     const columns = [{
-      title: "id", field: "id", width: narrow ? 96 : 150, responsive: 0, variableHeight: true,
+      title: "id", field: "id", width: narrow ? 96 : Math.min(240, Math.max(120, 60 + 8 * d3.max(rows, (row) => row.id.length))), responsive: 0, variableHeight: true,
       formatter: (cell) => {
         const holder = node("span");
         const button = playable.has(cell.getValue()) ? playButton(cell.getValue()) : null;
@@ -254,6 +281,18 @@
     return [label, box];
   }
 
+  /* Tabulator sorts at a click only. */
+  function sortByKey(grid) {
+    for (const header of grid.querySelectorAll(".tabulator-col.tabulator-sortable")) {
+      header.tabIndex = 0;
+      header.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        header.click();
+      });
+    }
+  }
+
   function buildTable() {
     const holder = document.getElementById("table");
     if (!holder) return;
@@ -287,6 +326,7 @@
     search.addEventListener("input", apply);
     document.getElementById("controls").append(search, ...(scored ? [wrongLabel] : []), ...(labels.length > 1 ? [differLabel] : []), shown);
     table.on("dataFiltered", (_, found) => count(found.length));
+    table.on("tableBuilt", () => sortByKey(document.getElementById("grid")));
     count(records.length);
   }
 

@@ -75,7 +75,7 @@ def test_noise_has_the_length_asked_for(model):
     np.testing.assert_array_equal(again.items[0].sample.source.samples, first)
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e-4])
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), 1e-4, float("inf"), 1e300, 36_001.0])
 def test_noise_of_no_use_is_refused(model, seconds):
     with pytest.raises(UsageError, match="--seconds"):
         noise_pool(model, seconds, 1)
