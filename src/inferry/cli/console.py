@@ -41,6 +41,11 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             # The reader of a pipe went away: nobody is left to tell.
             sys.stderr.close()
             raise typer.Exit(EXIT_FAILED) from error
+        except OSError as error:
+            # A full disk, a file system that went away: the world's fault, wherever it strikes.
+            place = f"{error.filename}: " if error.filename else ""
+            err.print(f"[bold red]error:[/] {escape(place)}{error.strerror or error}")
+            raise typer.Exit(EXIT_FAILED) from error
 
     return guarded
 

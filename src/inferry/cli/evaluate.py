@@ -42,7 +42,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
     if accuracy is not None:
         console.out.print(f"character accuracy {accuracy:.2f} % (what older recipes print as wer or Acc)")
     console.out.print(
-        f"{evaluation.scored:,} utterance{'' if evaluation.scored == 1 else 's'} scored, {score.exact_matches:,} exactly right;"
+        f"{evaluation.scored:,} utterance{'' if evaluation.scored == 1 else 's'} scored,"
+        f" {score.exact_matches:,} exactly right;"
         f" left out: {evaluation.without_reference:,} without a reference, {evaluation.quarantined:,} quarantined"
     )
     console.out.print(f"signature: {score.signature}")

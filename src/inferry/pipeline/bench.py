@@ -19,7 +19,7 @@ from inferry.pipeline.benchmark.configurations import Configuration, configurati
 from inferry.pipeline.benchmark.operations import operation_counter
 from inferry.pipeline.benchmark.recipe import old_recipe_of
 from inferry.pipeline.benchmark.results import Benchmark, Startup
-from inferry.pipeline.benchmark.rounds import Rules, Series, run_rounds
+from inferry.pipeline.benchmark.rounds import Rules, Series, rest, run_rounds
 from inferry.pipeline.benchmark.startup import measure_startup
 from inferry.pipeline.benchmark.summary import Measured, configuration_results, ratios_to_first
 from inferry.pipeline.benchmark.workload import SEED, Workload, data_pool, fitting_count, make_workload, noise_pool
@@ -200,7 +200,8 @@ def _run(
                 probe.measure()
 
         rules = Rules(options.rounds, _SECONDS_FOR_A_ROUND * max(options.rounds, _ROUNDS))
-        series = run_rounds([one.run for one in tasks], _groups(tasks), rules, beside=beside, progress=progress)
+        cells = [one.run for one in tasks]
+        series = run_rounds(cells, _groups(tasks), rules, beside=beside, pause=rest, progress=progress)
         return _Rounds(workload, tasks, series, ceilings, [model.signature() for model in models])
 
 

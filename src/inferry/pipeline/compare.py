@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import ParityError, UsageError
 from inferry.core.files import to_json_text, write_atomic
@@ -13,9 +15,10 @@ from inferry.core.machine import signature
 from inferry.core.protocols import Checkpoint, Recipe, SessionOptions
 from inferry.core.runs import LEDGER
 from inferry.core.samples import Rejected
+from inferry.core.specs import Array
 from inferry.core.tolerances import LOGITS
 from inferry.models.registry import get_recipe, locate_checkpoint
-from inferry.pipeline.comparison.cases import Cases, choose_cases, read_cases
+from inferry.pipeline.comparison.cases import Case, Cases, choose_cases, read_cases
 from inferry.pipeline.comparison.fault import Fault, find_fault
 from inferry.pipeline.comparison.forms import (
     BACKEND,
@@ -28,7 +31,7 @@ from inferry.pipeline.comparison.forms import (
     folder_form,
     original_module,
 )
-from inferry.pipeline.comparison.hops import Hop, Meter
+from inferry.pipeline.comparison.hops import SCORES, Hop, Meter
 from inferry.pipeline.comparison.modules import Traced
 from inferry.pipeline.model import Model
 from inferry.pipeline.output import check_output
@@ -228,6 +231,12 @@ def _other_checkpoint(bundle: Bundle, checkpoint: Checkpoint) -> tuple[str, ...]
     return (f"the bundle was written from other weights ({written['name']}, sha256 {written['sha256'][:12]} …)",)
 
 
+def _require_sound_truth(name: str, batch: Sequence[Case], outputs: Sequence[Mapping[str, Array]]) -> None:
+    for case, output in zip(batch, outputs, strict=True):
+        if not np.isfinite(output[SCORES]).all():
+            raise ParityError(f"{name!r}, the truth of this comparison, gives logits that are not finite for {case.id}")
+
+
 def _files(bundle: Bundle) -> dict[str, Any]:
     """All that decides how samples are fed and answers are read."""
     return {PROCESSOR: bundle.read_json(PROCESSOR), **bundle.text_files()}
@@ -251,6 +260,7 @@ def _measure(
     for batch in read_cases(model, cases, left_out):
         compared += len(batch)
         outputs = [form.run(batch) for form in forms]
+        _require_sound_truth(forms[0].name, batch, outputs[0])
         for place, meter in enumerate(meters, start=1):
             for row, case in enumerate(batch):
                 before = outputs[place - 1][row] if place > 1 else None

@@ -73,7 +73,8 @@ def _words(letters: Sequence[str]) -> Iterator[tuple[str, slice]]:
 
 
 def log_softmax(logits: Array) -> Scores:
-    """Natural logarithms of the probabilities, (frames, vocabulary); computed in place, as an hour has 180,000 frames."""
+    """Natural logarithms of the probabilities, (frames, vocabulary)."""
+    # In place: an hour has 180,000 frames.
     scores: Scores = logits.astype(np.float64)
     scores -= scores.max(axis=-1, keepdims=True)
     scores -= np.log(np.exp(scores).sum(axis=-1, keepdims=True))

@@ -301,6 +301,18 @@ def test_another_checkpoint_is_noted(tiny, tiny_bundle, checkpoint):
     assert compare_module._other_checkpoint(bundle, recipe.read(checkpoint)) == ()
 
 
+def test_a_truth_that_is_not_finite_is_an_error(tiny_bundle, data, tmp_path):
+    def change(model):
+        value = model.graph.initializers["lm_head.bias"]
+        value.const_value = ir.Tensor(np.full_like(value.const_value.numpy(), np.nan), name="lm_head.bias")
+
+    broken = changed(tiny_bundle, tmp_path, change)
+    with pytest.raises(ParityError, match="'ONNX as written', the truth of this comparison, gives logits that are not"):
+        compare(broken.path, Against(reference=False), data=data, limit=2)
+    against = compare(broken.path, Against(bundle=tiny_bundle.path), data=data, limit=2)
+    assert against.fault.node == "lm_head/Add"
+
+
 def test_another_vocabulary_or_processing_is_noted(tiny_bundle, checkpoint, data, tmp_path):
     shutil.copytree(tiny_bundle.path, tmp_path / "other")
     (tmp_path / "other" / "manifest.json").unlink()

@@ -107,7 +107,7 @@ def test_no_path_is_better(data):
     others = [token for token in range(tokens) if token != blank]
     text = data.draw(st.lists(st.sampled_from(others), min_size=1, max_size=4))
     assume(len(text) + sum(one == two for one, two in pairwise(text)) <= frames)
-    scores = alignment._log_softmax(logits)
+    scores = alignment.log_softmax(logits)
 
     def total(path):
         return sum(scores[frame, token] for frame, token in enumerate(path))
@@ -138,7 +138,7 @@ def test_words_follow_one_another(data):
 
 @given(arrays(np.float32, (12, 4), elements=st.integers(-4, 4).map(float)))
 def test_the_short_way_for_greedy_texts_finds_a_best_path(logits):
-    scores = alignment._log_softmax(logits)
+    scores = alignment.log_softmax(logits)
     best = scores.argmax(axis=-1)
     text = np.array(collapsed(best.tolist(), 0), dtype=np.intp)
     assume(len(text))
@@ -155,7 +155,7 @@ def test_memory_grows_far_slower_than_frames_times_tokens():
     random = np.random.default_rng(0)
     logits, text = random.standard_normal((frames, 8), np.float32), random.integers(1, 8, count)
     tracemalloc.start()
-    path = alignment._viterbi(alignment._log_softmax(logits), text, 0)
+    path = alignment._viterbi(alignment.log_softmax(logits), text, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert set(np.diff(path)) <= {0, 1, 2}

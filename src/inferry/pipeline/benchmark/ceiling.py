@@ -17,6 +17,7 @@ from inferry.core.specs import Array
 from inferry.networks.graph import Graph
 from inferry.pipeline.benchmark.configurations import Configuration
 from inferry.pipeline.benchmark.results import Ceiling
+from inferry.pipeline.benchmark.rounds import rest
 
 ROWS: Final = 1568
 INNER: Final = 768
@@ -34,8 +35,9 @@ class CeilingProbe:
     best: dict[str, float] = field(default_factory=dict)
 
     def measure(self) -> None:
-        """Run each product once."""
+        """Run each product once, after a rest."""
         for name, (session, inputs) in self.sessions.items():
+            rest()
             start = perf_counter()
             session.run(inputs)
             seconds = perf_counter() - start

@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, sleep
+from typing import Final
 
 from inferry.core.samples import Prediction
 from inferry.metrics.timings import LEAST_ROUNDS, is_settled
 
 Clock = Callable[[], float]
+
+_REST_SECONDS: Final = 0.1
+"""ONNX Runtime's threads look out for more work for some 40 ms after a run, each on a processor of its own."""
+
+
+def rest() -> None:
+    """Let the threads of the session that ran last fall asleep: they would slow down whatever runs next."""
+    sleep(_REST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,7 @@ def run_rounds(
     rules: Rules,
     *,
     beside: Callable[[], None] = lambda: None,
+    pause: Callable[[], None] = lambda: None,
     progress: Callable[[str], None] = lambda _: None,
     clock: Clock = perf_counter,
 ) -> list[Series]:
@@ -116,6 +126,7 @@ def run_rounds(
         groups: Places in `cells` that are compared with each other; every place stands in one group.
         rules: When to end.
         beside: Runs once in each round too (the ceiling).
+        pause: Goes before each pass.
         progress: Is told what goes on.
         clock: Seconds.
     """
@@ -126,6 +137,7 @@ def run_rounds(
     for count in range(rules.most):
         for done, place in enumerate(in_turn(groups, count)):
             progress(f"round {count + 1} of at most {rules.most}, {done + 1}/{len(cells)}")
+            pause()
             passes[place].append(cells[place]())
         beside()
         late = clock() - start >= rules.seconds and count + 1 >= LEAST_ROUNDS

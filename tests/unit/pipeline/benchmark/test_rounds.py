@@ -79,6 +79,12 @@ def test_time_ends_it_but_not_before_seven_rounds(machine):
     assert len(series.passes) == 9
 
 
+def test_a_pause_goes_before_each_pass_but_the_warm_up(machine):
+    cells = [machine.cell("a", [1.0]), machine.cell("b", [1.0])]
+    run_rounds(cells, [[0, 1]], Rules(2, 100.0), pause=lambda: machine.log.append("-"), clock=machine.clock)
+    assert machine.log == ["a", "b", "-", "a", "-", "b", "-", "b", "-", "a"]
+
+
 def test_fewer_rounds_than_seven_are_possible_and_not_settled(machine):
     (series,) = run_rounds([machine.cell("a", [1.0])], [[0]], Rules(2, 100.0), clock=machine.clock)
     assert len(series.passes) == 2
