@@ -1,7 +1,7 @@
 """``make demo``: the whole way from checkpoint to scored transcripts, for every family, on data that the project ships.
 
-Needs neither network nor anything outside the repository. Ends with the table of results, the path of the runs and a page that
-shows them side by side.
+Needs neither network nor anything outside the repository. Ends with the table of results, the path of the runs and a
+page that shows them side by side.
 """
 
 import argparse

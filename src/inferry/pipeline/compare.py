@@ -135,7 +135,7 @@ def compare(
         meters, left_out = _measure(model, recipe, lineup.forms, cases)
         made_by = signature() | lineup.signature | model.signature()
     # The sessions are closed by now: the search opens its own.
-    fault = find_fault(model, lineup.forms, meters, cases)
+    fault = find_fault(model, lineup.forms, meters, cases) or _files_fault(lineup.other_files)
     result = Comparison(
         bundle=opened,
         truth=lineup.forms[0].name,
@@ -144,7 +144,7 @@ def compare(
         data=None if data is None else str(data),
         available=cases.of,
         left_out=left_out,
-        notes=lineup.notes,
+        notes=(*lineup.notes, *filter(None, (lineup.other_files,))),
         signature=made_by,
     )
     if output is not None:
@@ -184,6 +184,8 @@ class _LineUp:
     skipped: tuple[Hop, ...] = ()
     notes: tuple[str, ...] = ()
     signature: dict[str, Any] = field(default_factory=dict)
+    other_files: str = ""
+    """What decides features and answers and is not the truth's; empty if all is."""
 
 
 def _line_up(model: Model, recipe: Recipe, against: Against, cases: Cases, stack: ExitStack) -> _LineUp:
@@ -191,6 +193,7 @@ def _line_up(model: Model, recipe: Recipe, against: Against, cases: Cases, stack
         return _with_bundle(model, against.bundle, stack)
     made: tuple[Form, ...] = ()
     notes: tuple[str, ...] = ()
+    differing = ""
     if against.outputs is not None:
         form, notes = folder_form(against.outputs, cases.ids, [sample.id for sample in cases.samples])
         made = (form,)
@@ -200,18 +203,20 @@ def _line_up(model: Model, recipe: Recipe, against: Against, cases: Cases, stack
     if against.checkpoint is not None:
         checkpoint = recipe.read(locate_checkpoint(recipe, against.checkpoint))
         notes += _other_checkpoint(model.bundle, checkpoint)
-        notes += _other_files(model.bundle, {PROCESSOR: checkpoint.processor, **checkpoint.files}, "the checkpoint's")
+        files = {PROCESSOR: checkpoint.processor, **checkpoint.files}
+        differing = _other_files(model.bundle, files, "the checkpoint's")
     forms = (*deployed_forms(model, stack, checkpoint, recipe), *made)
     if checkpoint is None:
         return _LineUp(forms, (Hop(forms[0].name, skipped="there is no checkpoint to compare it with"),), notes)
     if not against.reference:
         written = checkpoint_form(model, stack, checkpoint, recipe)
-        return _LineUp((written, *forms), (Hop("original", skipped="left out by --no-reference"),), notes)
+        skipped = Hop("original", skipped="left out by --no-reference")
+        return _LineUp((written, *forms), (skipped,), notes, other_files=differing)
     network = recipe.reference(checkpoint)
     if isinstance(network, Traced):
         forms = (replace(forms[0], modules=original_module(model, network)), *forms[1:])
     original = Form("original alone", lambda batch: [network.infer(case.features.inputs) for case in batch])
-    return _LineUp((original, *forms), (), notes, dict(network.signature()))
+    return _LineUp((original, *forms), (), notes, dict(network.signature()), differing)
 
 
 def _with_bundle(model: Model, path: Path, stack: ExitStack) -> _LineUp:
@@ -220,8 +225,8 @@ def _with_bundle(model: Model, path: Path, stack: ExitStack) -> _LineUp:
     if [spec.to_json() for spec in found.inputs] != [spec.to_json() for spec in wanted.inputs]:
         raise UsageError(f"{path} takes other inputs than {model.bundle.path}: the two cannot be compared")
     truth = Form(f"{path.name}, alone", alone(other))
-    notes = _other_files(model.bundle, _files(other.bundle), f"those of {path.name}")
-    return _LineUp((truth, bundle_form(model, other.bundle), batched_form(model)), notes=notes)
+    differing = _other_files(model.bundle, _files(other.bundle), f"those of {path.name}")
+    return _LineUp((truth, bundle_form(model, other.bundle), batched_form(model)), other_files=differing)
 
 
 def _other_checkpoint(bundle: Bundle, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -242,12 +247,20 @@ def _files(bundle: Bundle) -> dict[str, Any]:
     return {PROCESSOR: bundle.read_json(PROCESSOR), **bundle.text_files()}
 
 
-def _other_files(bundle: Bundle, wanted: Mapping[str, Any], whose: str) -> tuple[str, ...]:
+def _other_files(bundle: Bundle, wanted: Mapping[str, Any], whose: str) -> str:
     found = _files(bundle)
     names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
     if not names:
-        return ()
-    return (f"{', '.join(names)}: not {whose}; every form was fed and decoded as this bundle says",)
+        return ""
+    return f"{', '.join(names)}: not {whose}; every form was fed and decoded as this bundle says"
+
+
+def _files_fault(other_files: str) -> Fault | None:
+    """The same logits make another answer where features or letters are others."""
+    if not other_files:
+        return None
+    sentence = "The logits agree, but the bundle does not feed or read its network as the truth does."
+    return Fault("files of the bundle", "", f"{sentence} {other_files}.")
 
 
 def _measure(

@@ -313,7 +313,7 @@ def test_a_truth_that_is_not_finite_is_an_error(tiny_bundle, data, tmp_path):
     assert against.fault.node == "lm_head/Add"
 
 
-def test_another_vocabulary_or_processing_is_noted(tiny_bundle, checkpoint, data, tmp_path):
+def test_another_vocabulary_or_processing_is_a_fault(tiny_bundle, checkpoint, data, tmp_path):
     shutil.copytree(tiny_bundle.path, tmp_path / "other")
     (tmp_path / "other" / "manifest.json").unlink()
     vocabulary = json.loads((tmp_path / "other" / "vocab.json").read_text())
@@ -321,10 +321,16 @@ def test_another_vocabulary_or_processing_is_noted(tiny_bundle, checkpoint, data
     (tmp_path / "other" / "vocab.json").write_text(json.dumps(vocabulary))
     write_manifest(tmp_path / "other", tiny_bundle.manifest)
     assert compare(tiny_bundle.path, Against(checkpoint, reference=False), data=data, limit=1).notes == ()
-    (note,) = compare(tmp_path / "other", Against(checkpoint, reference=False), data=data, limit=1).notes
-    assert note.startswith("vocab.json: not the checkpoint's")
-    (note,) = compare(tmp_path / "other", Against(bundle=tiny_bundle.path), data=data, limit=1).notes
-    assert note.startswith("vocab.json: not those of wav2vec2-bundle")
+    truths = {
+        "the checkpoint's": Against(checkpoint, reference=False),
+        "those of wav2vec2-bundle": Against(bundle=tiny_bundle.path),
+    }
+    for whose, against in truths.items():
+        found = compare(tmp_path / "other", against, data=data, limit=1)
+        assert not found.passed
+        assert f"does not feed or read its network as the truth does. vocab.json: not {whose}" in found.fault.sentence
+        assert found.notes[-1].startswith(f"vocab.json: not {whose}")
+        assert all(hop.passed for hop in found.hops)
 
 
 def test_a_checkpoint_that_cannot_be_read(tiny_bundle, tmp_path):
