@@ -7,16 +7,9 @@ from inferry.core.protocols import Decoding, SessionOptions
 from inferry.core.tolerances import NEAR_TIE
 from inferry.metrics.error_rates import score_speech
 from inferry.metrics.scores import Utterance
-from inferry.pipeline.export import export
 from inferry.pipeline.model import Model, load
 from inferry.processing.speech import decoder
 
-CHECKPOINTS = {
-    "deepspeech2-an4-small": ("deepspeech2", "deepspeech2_an4_small.ckpt"),
-    "deepspeech2-an4-medium": ("deepspeech2", "deepspeech2_an4_medium.ckpt"),
-    "wav2vec2-an4-small": ("wav2vec2", ""),
-    "data2vec-audio-an4-small": ("data2vec-audio", ""),
-}
 WER = {
     "deepspeech2-an4-small": (130, 23.03, 19.66, 14.10),
     "deepspeech2-an4-medium": (40, 22.07, 16.67, 8.56),
@@ -30,19 +23,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bundle_of(shared, tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("trained"), {}
-
-    def bundle(name):
-        if name not in made:
-            family, file = CHECKPOINTS[name]
-            made[name] = export(family, shared / "checkpoints" / name / file, folder / name, reference=False)
-        return made[name]
-
-    return bundle
-
-
-@pytest.fixture(scope="module")
 def an4(shared):
     return shared / "data" / "an4_test"
 
@@ -52,7 +32,7 @@ def language_model(an4):
     return an4 / "etc" / "an4.ug.lm"
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("name", WER)
 def test_the_language_model_lowers_the_word_error_rate(name, bundle_of, an4, language_model):
     bundle = bundle_of(name)
     count, *expected = WER[name]

@@ -7,34 +7,15 @@ import pytest
 
 from inferry.core.tolerances import LOGITS
 from inferry.pipeline.evaluate import evaluate
-from inferry.pipeline.export import export
 from inferry.pipeline.infer import Options, infer
 from inferry.pipeline.model import load
 
-CHECKPOINTS = {
-    "wav2vec2-an4-small": ("wav2vec2", ""),
-    "data2vec-audio-an4-small": ("data2vec-audio", ""),
-    "deepspeech2-an4-small": ("deepspeech2", "deepspeech2_an4_small.ckpt"),
-    "deepspeech2-an4-medium": ("deepspeech2", "deepspeech2_an4_medium.ckpt"),
-}
+CHECKPOINTS = ("wav2vec2-an4-small", "data2vec-audio-an4-small", "deepspeech2-an4-small", "deepspeech2-an4-medium")
 BATCH_SIZES = (1, 7, 32)
 NEAR = 1e-4
 """An utterance whose two best scores are nearer than this may come out either way on another processor."""
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bundle_of(shared, tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("trained"), {}
-
-    def bundle(name):
-        if name not in made:
-            family, file = CHECKPOINTS[name]
-            made[name] = export(family, shared / "checkpoints" / name / file, folder / name, reference=False)
-        return made[name]
-
-    return bundle
 
 
 def predictions_at_every_batch_size(bundle, data, folder):
