@@ -1,6 +1,5 @@
 """Hugging Face folders of wav2vec2 and data2vec-audio with a CTC head, checked completely and read into numpy."""
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,21 +9,13 @@ from typing import Any, Final
 from inferry.checkpoints import huggingface_config as configs
 from inferry.checkpoints import weight_norm
 from inferry.checkpoints.huggingface_processor import decode_of, input_of
-from inferry.checkpoints.safetensors_files import read_weights, shards
+from inferry.checkpoints.safetensors_files import WEIGHT_FILES, read_weights, sha256_of_weights
 from inferry.checkpoints.speech_tables import data2vec_audio_table, wav2vec2_table
 from inferry.checkpoints.tensor_checks import Shapes, problems_of, to_float32
 from inferry.core.errors import CheckpointError
-from inferry.core.files import sha256_of, to_json_text
+from inferry.core.files import to_json_text
 from inferry.core.protocols import Checkpoint
 from inferry.core.specs import Array
-
-WEIGHT_FILES: Final = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-"""In the order of preference; an index belongs to a sharded checkpoint."""
 
 _TRAINING_ONLY: Final = ("masked_spec_embed", "quantizer.", "project_q.", "project_hid.")
 _NO_HEAD: Final = (
@@ -105,7 +96,7 @@ def _read(path: Path, family: _Family) -> Checkpoint:
     return Checkpoint(
         family=family.key,
         path=folder,
-        sha256=_sha256(weights),
+        sha256=sha256_of_weights(weights),
         tensors=tensors,
         config=config,
         processor={"input": prepared, "decode": decode | {"frame_seconds": _frame_seconds(config, prepared)}},
@@ -159,11 +150,3 @@ def _frame_seconds(config: Mapping[str, Any], prepared: Mapping[str, Any]) -> fl
 
 def _only_for_training(name: str, prefix: str) -> bool:
     return name.removeprefix(f"{prefix}.").startswith(_TRAINING_ONLY)
-
-
-def _sha256(weights: Path) -> str:
-    """Of the weight file; of a sharded checkpoint, of the list of its shards' digests (as sha256sum prints it)."""
-    if not weights.name.endswith(".index.json"):
-        return sha256_of(weights)
-    lines = "".join(f"{sha256_of(shard)}  {shard.name}\n" for shard in shards(weights))
-    return hashlib.sha256(lines.encode()).hexdigest()

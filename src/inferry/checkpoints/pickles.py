@@ -38,6 +38,7 @@ _INERT_NAMES: Final = frozenset(
         "_codecs.encode",
         "typing.Any",
         "torch.device",
+        "argparse.Namespace",
     }
 )
 _STRINGS: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})

@@ -1,15 +1,26 @@
 """safetensors files, and sharded checkpoints of either format."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from inferry.checkpoints.torch_files import read_state_dict, widen_bfloat16
 from inferry.core.errors import CheckpointError
+from inferry.core.files import sha256_of
 from inferry.core.specs import Array
+
+WEIGHT_FILES: Final = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""Of a Hugging Face folder, in the order of preference; an index belongs to a sharded checkpoint."""
 
 _FRESH_COPY = "Download it again."
 
@@ -76,6 +87,14 @@ def shards(index: Path) -> tuple[Path, ...]:
         CheckpointError: It is no index, or a file is missing or lies outside of the folder.
     """
     return tuple(index.parent / name for name in sorted(set(_weight_map(index).values())))
+
+
+def sha256_of_weights(weights: Path) -> str:
+    """Of the weight file; of a sharded checkpoint, of the list of its shards' digests (as sha256sum prints it)."""
+    if not weights.name.endswith(".index.json"):
+        return sha256_of(weights)
+    lines = "".join(f"{sha256_of(shard)}  {shard.name}\n" for shard in shards(weights))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _weight_map(index: Path) -> dict[str, str]:

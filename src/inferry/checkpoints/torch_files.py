@@ -4,6 +4,7 @@ Two formats, both of ``torch/serialization.py``: the zip archive (torch 1.6 on, 
 pickles followed by raw storages (``_legacy_save``). Both hold one pickle whose tensors point into storages.
 """
 
+import io
 import mmap
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -40,11 +41,13 @@ class TorchFile:
 
     Attributes:
         path: The file.
+        size: Its bytes.
         content: What was saved; a `TensorRecord` for every tensor, a `pickles.Stub` for every unknown class.
         read_storage: Numbers of one storage, 1-dimensional, bfloat16 as uint16.
     """
 
     path: Path
+    size: int
     content: object
     read_storage: Callable[[Storage], Array]
 
@@ -55,7 +58,7 @@ class TorchFile:
             CheckpointError: A storage is missing or short, or a tensor reaches outside of its storage; lists all.
         """
         problems = _outside(records)
-        problems += _too_much(records.values(), self.path.stat().st_size)
+        problems += _too_much(records.values(), self.size)
         if problems:
             raise CheckpointError(self.path, problems, _FRESH_COPY)
         found: dict[str, Array] = {}
@@ -75,14 +78,18 @@ class TorchFile:
         return {name: found[name] for name in records}
 
 
-def open_torch(path: Path) -> TorchFile:
+def open_torch(path: Path, data: bytes | None = None) -> TorchFile:
     """Read the objects of a file that torch.save wrote, zip or legacy.
+
+    Args:
+        path: The file; only a name for messages where `data` is given.
+        data: The file's bytes, where it lies in memory (a member of an archive).
 
     Raises:
         CheckpointError: It is of another kind, cut off, damaged, or names something that could run code.
     """
     try:
-        return _opener(path)(path)
+        return _opener(path, data)(path, data)
     except UnsafePickleError as error:
         raise CheckpointError(path, error.problems, _advice(error)) from error
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, RuntimeError) as error:
@@ -123,14 +130,18 @@ def _advice(error: UnsafePickleError) -> str:
     return _FRESH_COPY
 
 
-def _opener(path: Path) -> Callable[[Path], TorchFile]:
-    with path.open("rb") as file:
+def _opener(path: Path, data: bytes | None) -> Callable[[Path, bytes | None], TorchFile]:
+    with _stream(path, data) as file:
         head = file.read(64)
     if head.startswith(b"PK\x03\x04"):
         return _open_zip
     if head.startswith(b"\x80"):
         return _open_legacy
     raise UnsafePickleError([_other_kind(head)])
+
+
+def _stream(path: Path, data: bytes | None) -> IO[bytes]:
+    return path.open("rb") if data is None else io.BytesIO(data)
 
 
 def _other_kind(head: bytes) -> str:
@@ -143,8 +154,8 @@ def _other_kind(head: bytes) -> str:
     return f"it begins with {head[:8]!r}; expected a zip archive or a pickle, as torch.save writes them"
 
 
-def _open_zip(path: Path) -> TorchFile:
-    with zipfile.ZipFile(path) as archive:
+def _open_zip(path: Path, data: bytes | None) -> TorchFile:
+    with _stream(path, data) as file, zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         pickled = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickled) != 1:
@@ -154,16 +165,17 @@ def _open_zip(path: Path) -> TorchFile:
             raise UnsafePickleError(["it is a TorchScript archive, expected a state dict of torch.save"])
         content = pickles.load(_member(archive, pickled[0], _GREATEST_PICKLE))
         order = _member(archive, f"{root}byteorder", 16).decode("ascii") if f"{root}byteorder" in members else "little"
+        size = file.seek(0, io.SEEK_END)
     if order not in {"little", "big"}:
         raise UnsafePickleError([f"its byte order is {order!r}, expected little or big"])
 
     def read(storage: Storage) -> Array:
         dtype = _dtype(storage.dtype).newbyteorder("<" if order == "little" else ">")
-        with zipfile.ZipFile(path) as again:
-            data = _member(again, f"{root}data/{storage.key}", storage.numel * dtype.itemsize)
-        return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+        with _stream(path, data) as stream, zipfile.ZipFile(stream) as again:
+            numbers = _member(again, f"{root}data/{storage.key}", storage.numel * dtype.itemsize)
+        return np.frombuffer(numbers[: len(numbers) // dtype.itemsize * dtype.itemsize], dtype)
 
-    return TorchFile(path, content, read)
+    return TorchFile(path, size, content, read)
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -182,28 +194,41 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
         raise UnsafePickleError([f"its member {name} is damaged: {error}"]) from error
 
 
-def _open_legacy(path: Path) -> TorchFile:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if _next_pickle(data) != MAGIC_NUMBER:
+def _open_legacy(path: Path, data: bytes | None) -> TorchFile:
+    with _mapped(path, data) as mapped:
+        if _next_pickle(mapped) != MAGIC_NUMBER:
             raise UnsafePickleError(["its magic number is wrong: it is a pickle, but not one of torch.save"])
-        protocol = _next_pickle(data)
+        protocol = _next_pickle(mapped)
         if protocol != _PROTOCOL:
             raise UnsafePickleError([f"its protocol version is {protocol}, expected {_PROTOCOL}"])
-        _next_pickle(data)  # sizes of C types on the machine that wrote it; the storages are always little endian
-        content = _next_pickle(data)
-        keys = _next_pickle(data)
+        _next_pickle(mapped)  # sizes of C types on the machine that wrote it; the storages are always little endian
+        content = _next_pickle(mapped)
+        keys = _next_pickle(mapped)
         if not isinstance(keys, list):
             raise UnsafePickleError(["its list of storages is missing"])
-        start = data.tell()
+        start = mapped.tell()
+        size = len(mapped)
         sizes = _storage_sizes(content)
-        places = _places(data, start, [str(key) for key in keys], sizes)
+        places = _places(mapped, start, [str(key) for key in keys], sizes)
 
     def read(storage: Storage) -> Array:
         if storage.key not in places:
             raise UnsafePickleError([f"the file has no storage {storage.key}"])
-        return np.fromfile(path, _dtype(storage.dtype).newbyteorder("<"), storage.numel, offset=places[storage.key])
+        dtype, place = _dtype(storage.dtype).newbyteorder("<"), places[storage.key]
+        if data is not None:
+            return np.frombuffer(data, dtype, storage.numel, place)
+        return np.fromfile(path, dtype, storage.numel, offset=place)
 
-    return TorchFile(path, content, read)
+    return TorchFile(path, size, content, read)
+
+
+def _mapped(path: Path, data: bytes | None) -> mmap.mmap:
+    if data is None:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped = mmap.mmap(-1, len(data))
+    mapped[:] = data
+    return mapped
 
 
 def _next_pickle(data: mmap.mmap) -> object:

@@ -58,6 +58,13 @@ class Network:
 class Processor(Protocol):
     """Turns one source into the graph's inputs."""
 
+    def source(self, sample: object) -> Source:
+        """What a user may give as a sample: a path stands for the file it names.
+
+        Raises:
+            UsageError: It is nothing that this task takes.
+        """
+
     def measure(self, source: Source) -> int:
         """Length along the planned axis, from headers only where possible.
 

@@ -36,8 +36,60 @@ class AudioFile:
     end: float | None = None
 
 
-Source = Audio | AudioFile
-"""What a sample's input can be. Later tasks add their own."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A picture in memory.
+
+    Attributes:
+        pixels: ``(height, width, 3)`` uint8, red green blue.
+    """
+
+    pixels: Array
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A picture in a file."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """What a region detector found in a picture, best first.
+
+    Attributes:
+        box_features: ``(boxes, 1024)`` float32.
+        box_coordinates: ``(boxes, 4)`` float32: left, top, right, bottom in pixels of the resized picture.
+        box_mask: ``(boxes,)``, true where a box is valid; None for all.
+    """
+
+    box_features: Array
+    box_coordinates: Array
+    box_mask: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A question about a picture, or about ready-made regions.
+
+    Attributes:
+        image: The picture; None where `regions` are given.
+        text: The question; None where `token_ids` are given.
+        regions: Instead of the picture.
+        token_ids: ``(tokens,)`` int64, instead of the text, special tokens included.
+        type_ids: ``(tokens,)`` int64; None for zeros.
+    """
+
+    image: Image | ImageFile | None = None
+    text: str | None = None
+    regions: Regions | None = None
+    token_ids: Array | None = None
+    type_ids: Array | None = None
+
+
+Source = Audio | AudioFile | Image | ImageFile | Question
+"""What a sample's input can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +99,8 @@ class Sample:
     Attributes:
         id: Unique within the data set.
         source: The input.
-        reference: What a person says it is (a transcript), None if unknown.
+        reference: What a person says it is, None if unknown: a transcript, or for a picture the 0-based index of its
+            class, several joined by ``|`` where any of them is right.
     """
 
     id: str
@@ -140,8 +193,63 @@ class Transcription:
         return row
 
 
-Prediction = Transcription
-"""What a decoder returns. Later tasks add their own."""
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One of the best classes or answers.
+
+    Attributes:
+        index: Of the network's output.
+        label: Its name.
+        score: Probability; None where nobody asked: it has rounding noise, and predictions.jsonl has none.
+    """
+
+    index: int
+    label: str
+    score: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        row: dict[str, Any] = {"index": self.index, "label": self.label}
+        if self.score is not None:
+            row["score"] = round(self.score, 6)
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The best classes of a picture, best first.
+
+    Attributes:
+        best: Up to five.
+    """
+
+    best: tuple[Ranked, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction's part of a row of predictions.jsonl."""
+        return {"label": self.best[0].label, "best": [one.to_json() for one in self.best]}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best answers to a question, best first.
+
+    Attributes:
+        best: Up to five.
+        given: Indices of all answers whose score reaches the original's threshold, for precision, recall and F1.
+    """
+
+    best: tuple[Ranked, ...]
+    given: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction's part of a row of predictions.jsonl."""
+        best = [one.to_json() for one in self.best]
+        return {"answer": self.best[0].label, "best": best, "given": list(self.given)}
+
+
+Prediction = Transcription | Classification | Answer
+"""What a decoder returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +266,4 @@ class Features:
     inputs: Mapping[str, Array]
     length: int
     seconds: float | None = None
-    answer: Prediction | None = None
+    answer: Transcription | None = None

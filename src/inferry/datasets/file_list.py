@@ -1,26 +1,26 @@
-"""Single sounds: one file, several, or a text file (.txt, .lst) that lists one path a line."""
+"""Single sounds or pictures: one file, several, or a text file (.txt, .lst) that lists one path a line."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from inferry.core.errors import DatasetError
-from inferry.core.samples import AudioFile, Dataset
-from inferry.datasets.rows import Rows, file_ids, is_audio, read_sidecar, read_text
+from inferry.core.samples import AudioFile, Dataset, ImageFile
+from inferry.datasets.rows import Rows, file_ids, is_audio, is_image, read_sidecar, read_text
 
 KIND = "files"
-LOOKS_FOR = "a sound file, or a .txt or .lst file that lists one path a line"
+LOOKS_FOR = "a sound or picture file, or a .txt or .lst file that lists one path a line"
 _LISTS = {".txt", ".lst"}
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a sound or a list, by its name (a LibriSpeech transcript is none)."""
+    """Whether this is a sound, a picture or a list, by its name (a LibriSpeech transcript is none)."""
     listing = path.suffix.lower() in _LISTS and not path.name.endswith(".trans.txt")
-    return path.is_file() and (is_audio(path.name) or listing)
+    return path.is_file() and (is_audio(path.name) or is_image(path.name) or listing)
 
 
 def load(path: Path) -> Dataset:
-    """The sound, or the sounds of the list in its order; relative paths are taken from the list's folder.
+    """The file, or the files of the list in its order; relative paths are taken from the list's folder.
 
     Raises:
         DatasetError: The list is no UTF-8 text.
@@ -37,13 +37,13 @@ def load(path: Path) -> Dataset:
 
 
 def load_files(paths: Sequence[Path]) -> Dataset:
-    """Several sounds in the given order.
+    """Several sounds or pictures in the given order.
 
     Raises:
         DatasetError: There is none.
     """
     if not paths:
-        raise DatasetError("the list of files is empty; name at least one sound")
+        raise DatasetError("the list of files is empty; name at least one sound or picture")
     rows = Rows()
     _add(rows, [str(path) for path in paths], Path(), None)
     together = Path(os.path.commonpath([path.absolute().parent for path in paths]))
@@ -51,8 +51,11 @@ def load_files(paths: Sequence[Path]) -> Dataset:
 
 
 def _add(rows: Rows, names: list[str], folder: Path, listing: Path | None) -> None:
-    """Add sounds under their stem, or their path without suffix where stems clash; a path listed twice is rejected."""
+    """Add files under their stem, or their path without suffix where stems clash; a path listed twice is rejected."""
     for key, name in zip(file_ids(names, short=True), names, strict=True):
-        sound = folder / name
-        text = sound.parent / f"{sound.stem}.txt"
-        rows.add(key, AudioFile(sound), None if text == listing else read_sidecar(text))
+        file = folder / name
+        if is_image(name):
+            rows.add(key, ImageFile(file), None)
+            continue
+        text = file.parent / f"{file.stem}.txt"
+        rows.add(key, AudioFile(file), None if text == listing else read_sidecar(text))

@@ -8,7 +8,17 @@ from typing import Final
 
 from inferry.core.errors import DatasetError
 from inferry.core.samples import Dataset, Rejected, Sample
-from inferry.datasets import an4, audio_folder, file_list, jsonl, librispeech, manifest_v3
+from inferry.datasets import (
+    an4,
+    any_of,
+    audio_folder,
+    file_list,
+    image_folder,
+    imagenet_val,
+    jsonl,
+    librispeech,
+    manifest_v3,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +46,27 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
     Layout(manifest_v3.KIND, manifest_v3.LOOKS_FOR, manifest_v3.detect, manifest_v3.load),
     Layout(jsonl.KIND, jsonl.LOOKS_FOR, jsonl.detect, jsonl.load),
     Layout(file_list.KIND, file_list.LOOKS_FOR, file_list.detect, file_list.load),
+    Layout(imagenet_val.KIND, imagenet_val.LOOKS_FOR, imagenet_val.detect, imagenet_val.load),
+    Layout(any_of.KIND, any_of.LOOKS_FOR, any_of.detect, any_of.load),
     Layout(audio_folder.KIND, audio_folder.LOOKS_FOR, audio_folder.detect, audio_folder.load, general=True),
+    Layout(
+        image_folder.CLASS_KIND,
+        image_folder.CLASS_LOOKS_FOR,
+        image_folder.detect_classes,
+        image_folder.load_classes,
+        general=True,
+    ),
+    Layout(image_folder.KIND, image_folder.LOOKS_FOR, image_folder.detect, image_folder.load, general=True),
 )
 
 
 def open_dataset(path: Path | Sequence[Path], kind: str | None = None) -> Dataset:
     """All samples of a data set, in its own order, with bad entries in their place.
 
-    Sounds are not opened here: one that is missing or broken shows when it is read.
+    Sounds and pictures are not opened here: one that is missing or broken shows when it is read.
 
     Args:
-        path: A folder, a manifest, a list or a sound; or several sounds.
+        path: A folder, a manifest, a list, a sound or a picture; or several of the latter.
         kind: One of `LAYOUTS`, None to recognise it.
 
     Returns:
@@ -62,7 +82,7 @@ def open_dataset(path: Path | Sequence[Path], kind: str | None = None) -> Datase
         elif kind in {None, file_list.KIND}:
             dataset = file_list.load_files(paths)
         else:
-            raise DatasetError(f"{len(paths)} paths cannot be read as {kind}. Name one path, or sounds without a kind.")
+            raise DatasetError(f"{len(paths)} paths cannot be read as {kind}. Name one path, or files without a kind.")
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise DatasetError(f"{paths[0]} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not any(isinstance(item, Sample) for item in dataset.items):
@@ -76,7 +96,7 @@ def _layout(path: Path, kind: str | None) -> Layout:
         raise DatasetError(f"The data set kind {kind} is unknown. Available: {', '.join(known)}.")
     if not path.exists():
         what = "is a link to something that is missing" if path.is_symlink() else "does not exist"
-        raise DatasetError(f"{path} {what}. Name a folder, a manifest or a sound.")
+        raise DatasetError(f"{path} {what}. Name a folder, a manifest or a file.")
     return known[kind] if kind is not None else _recognised(path)
 
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Final
 
-from inferry.core.samples import AudioFile, Dataset, Rejected, Sample
+from inferry.core.samples import AudioFile, Dataset, ImageFile, Rejected, Sample
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au")
 """File names that count as sound, compared in lower case."""
+
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2")
+"""File names that count as pictures, compared in lower case."""
 
 
 def printable(text: str) -> str:
@@ -28,14 +31,14 @@ class Rows:
     items: list[Sample | Rejected] = field(default_factory=list)
     _places: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, source: AudioFile, reference: str | None, place: str = "") -> None:
+    def add(self, name: str, source: AudioFile | ImageFile, reference: str | None, place: str = "") -> None:
         """Keep a sample.
 
         Args:
             name: Its id; characters that cannot be printed are escaped.
-            source: The sound.
-            reference: The transcript.
-            place: Where the row stands, for people; the path of the sound if empty.
+            source: The sound or picture.
+            reference: The transcript, or the classes (see `class_reference`).
+            place: Where the row stands, for people; the path of the source if empty.
         """
         key = printable(name)
         where = printable(place or str(source.path))
@@ -60,6 +63,19 @@ class Rows:
 def is_audio(name: str) -> bool:
     """Whether a file name ends like a sound."""
     return name.lower().endswith(AUDIO_SUFFIXES)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name ends like a picture."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def class_reference(classes: Sequence[int]) -> str:
+    """How `Sample.reference` says which classes are right: indices of the network's output, joined by ``|``.
+
+    ``"65"`` is one class, ``"65|66"`` means that either is right.
+    """
+    return "|".join(map(str, classes))
 
 
 def file_ids(paths: Sequence[str], *, short: bool) -> list[str]:

@@ -38,7 +38,7 @@ class Modules:
 
     def tensor(self, name: str, shape: Sequence[int]) -> Array:
         """The current module's tensor `name`, zeros of `shape` if there is none like it (`finish` then raises)."""
-        full = f"{self.graph.path}.{name}"
+        full = f"{self.graph.path}.{name}".lstrip(".")  # a network's own parameters have no module before them
         self._used.add(full)
         array = self._checkpoint.tensors.get(full)
         if array is not None and array.shape == tuple(shape):

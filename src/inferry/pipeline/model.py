@@ -11,7 +11,7 @@ from inferry.backends.registry import get_backend
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import BackendError, UsageError
 from inferry.core.protocols import MAX_SECONDS, Decoding, SessionOptions, Window
-from inferry.core.samples import Audio, AudioFile, Features, Prediction, Source
+from inferry.core.samples import Features, Prediction, Source
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.models.registry import get_recipe
@@ -109,7 +109,7 @@ class Model:
         Raises:
             SampleError: The sample is bad.
         """
-        source = as_source(sample)
+        source = self.processor.source(sample)
         return (Window(source),) if self._cutter is None else self._cutter.cut(source, self._max_seconds)
 
     def join(self, windows: Sequence[Window], outputs: Sequence[Mapping[str, Array]]) -> Mapping[str, Array]:
@@ -170,7 +170,8 @@ class Model:
             SampleError: A sample is bad.
         """
         size = _checked_size(batch_size) if self._decoding.greedy else 1
-        results, pieces = [], Pieces(self.join)
+        results: list[Prediction] = []
+        pieces = Pieces(self.join)
         for piece, features, outputs, alone in self._run(samples, size, None):
             if features.answer is not None and not piece.cut:
                 results.append(replace(features.answer, words=()) if detailed else features.answer)
@@ -213,19 +214,6 @@ def _checked_size(batch_size: int | None) -> int:
     if batch_size is not None and batch_size < 1:
         raise UsageError(f"the batch size must be at least 1, not {batch_size}")
     return batch_size or 1
-
-
-def as_source(sample: SampleLike) -> Source:
-    """A path becomes the file it names; everything else passes.
-
-    Raises:
-        UsageError: It is nothing that a sample can be.
-    """
-    if isinstance(sample, (str, Path)):
-        return AudioFile(Path(sample))
-    if isinstance(sample, (Audio, AudioFile)):
-        return sample
-    raise UsageError(f"a sample is a path or inferry.Audio, not {type(sample).__name__}")
 
 
 def load(

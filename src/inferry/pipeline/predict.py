@@ -6,7 +6,7 @@ from pathlib import Path
 
 from inferry.core.errors import BackendError, SampleError, UsageError
 from inferry.core.files import write_atomic
-from inferry.core.samples import AudioFile, Rejected
+from inferry.core.samples import AudioFile, Rejected, Transcription
 from inferry.pipeline.model import Model
 from inferry.processing.audio import measure
 from inferry.report.captions import FORMATS, Transcript, ctm_name, readable
@@ -33,6 +33,7 @@ def predict(model: Model, files: Iterable[Path], *, detailed: bool) -> Iterator[
         except BackendError as error:  # as in a run: what is too long for the memory does not spoil the others
             yield Rejected(name, name, "infer", str(error))
         else:
+            assert isinstance(prediction, Transcription), "a file that can be measured in seconds is a sound"
             yield Transcript(file, seconds, prediction)
 
 

@@ -19,7 +19,7 @@ import soundfile
 import soxr
 
 from inferry.core.errors import SampleError
-from inferry.core.samples import Audio, AudioFile
+from inferry.core.samples import Audio, AudioFile, Source
 from inferry.core.specs import Array, FloatArray
 from inferry.processing import audio_headers
 
@@ -59,7 +59,7 @@ class Extent:
     rate: int
 
 
-def read(source: Audio | AudioFile, rate: int) -> FloatArray:
+def read(source: Source, rate: int) -> FloatArray:
     """A sound as mono samples.
 
     Args:
@@ -73,7 +73,8 @@ def read(source: Audio | AudioFile, rate: int) -> FloatArray:
     Raises:
         SampleError: Stage ``read``; the source is missing, no sound, cut short, empty or not finite.
     """
-    samples, found_rate = _from_memory(source) if isinstance(source, Audio) else _from_file(source)
+    sound = as_sound(source)
+    samples, found_rate = _from_memory(sound) if isinstance(sound, Audio) else _from_file(sound)
     if not np.isfinite(samples).all():
         raise _refuse("the sound holds samples that are NaN or infinite")
     count = _resampled(len(samples), found_rate, rate)
@@ -89,7 +90,7 @@ def read(source: Audio | AudioFile, rate: int) -> FloatArray:
     return result
 
 
-def measure(source: Audio | AudioFile, rate: int) -> int:
+def measure(source: Source, rate: int) -> int:
     """How many samples `read` will return, from headers only.
 
     Exact for sounds in memory and for WAV, FLAC, OGG, AIFF, AU and SPHERE files. An MP3 without a Xing header, and a
@@ -106,17 +107,29 @@ def measure(source: Audio | AudioFile, rate: int) -> int:
     return _resampled(found.count, found.rate, rate)
 
 
-def extent(source: Audio | AudioFile) -> Extent:
+def extent(source: Source) -> Extent:
     """A sound's place and rate before resampling, from headers only; see `measure`.
 
     Raises:
         SampleError: Stage ``read``.
     """
-    if isinstance(source, Audio):
-        return Extent(0, _checked(source).shape[0], _rate(source.rate))
-    with _opened(source.path) as (file, frames):
-        span = _span(source, frames, file.samplerate)
+    sound = as_sound(source)
+    if isinstance(sound, Audio):
+        return Extent(0, _checked(sound).shape[0], _rate(sound.rate))
+    with _opened(sound.path) as (file, frames):
+        span = _span(sound, frames, file.samplerate)
         return Extent(span.first, span.count, file.samplerate)
+
+
+def as_sound(source: Source) -> Audio | AudioFile:
+    """The source, if it is a sound.
+
+    Raises:
+        SampleError: Stage ``read``; it belongs to another task.
+    """
+    if isinstance(source, (Audio, AudioFile)):
+        return source
+    raise _refuse(f"expected a sound, found {type(source).__name__}")
 
 
 def _refuse(reason: str) -> SampleError:

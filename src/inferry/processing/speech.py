@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inferry.core.errors import BundleError, UsageError
 from inferry.core.protocols import Decoder, Decoding, Processor
-from inferry.core.samples import Audio, Features, Source, Transcription
+from inferry.core.samples import Audio, AudioFile, Features, Source, Transcription
 from inferry.processing import audio
 from inferry.processing.beam_search import DEFAULT_BEAM, BeamSearchDecoder, PrefixBeamSearch, spelling_letters
 from inferry.processing.ctc import GreedyCtcDecoder
@@ -30,6 +31,18 @@ class SpeechProcessor:
 
     def __init__(self, settings: WaveformSettings | SpectrogramSettings) -> None:
         self._settings = settings
+
+    def source(self, sample: object) -> Source:
+        """A path becomes the sound it names.
+
+        Raises:
+            UsageError: It is no sound.
+        """
+        if isinstance(sample, (str, Path)):
+            return AudioFile(Path(sample))
+        if isinstance(sample, (Audio, AudioFile)):
+            return sample
+        raise UsageError(f"a sample is a path or inferry.Audio, not {type(sample).__name__}")
 
     def measure(self, source: Source) -> int:
         """Samples (waveform) or frames (spectrogram), from the file's header.

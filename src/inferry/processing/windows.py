@@ -162,10 +162,11 @@ def seam(first: Array, second: Array) -> int:
 
 def _part(source: Source, extent: Extent, start: int, end: int) -> Source:
     """A part of a sound, in its own samples from its own beginning."""
-    if isinstance(source, Audio):
-        return Audio(source.samples[start:end], source.rate)
-    until = source.end if end == extent.count else (extent.first + end) / extent.rate
-    return AudioFile(source.path, (extent.first + start) / extent.rate, until)
+    sound = audio.as_sound(source)
+    if isinstance(sound, Audio):
+        return Audio(sound.samples[start:end], sound.rate)
+    until = sound.end if end == extent.count else (extent.first + end) / extent.rate
+    return AudioFile(sound.path, (extent.first + start) / extent.rate, until)
 
 
 def cutter(config: Mapping[str, Any]) -> Cutter:

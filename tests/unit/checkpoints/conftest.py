@@ -277,3 +277,13 @@ class Opcodes:
 @pytest.fixture(scope="session")
 def opcodes() -> Opcodes:
     return Opcodes()
+
+
+@pytest.fixture
+def object_of():
+    """A function that makes an object of a class with a state, as a pickle holds it."""
+
+    def make(module: str, name: str, state: dict[str, Any]) -> Call:
+        return Call(Named(module, name), (), state)
+
+    return make

@@ -10,7 +10,9 @@ import onnxruntime
 import pytest
 
 from inferry.checkpoints.speech_tables import data2vec_audio_table, wav2vec2_table
+from inferry.checkpoints.torchvision_detector import detector_table
 from inferry.core.protocols import Checkpoint, Network
+from inferry.networks.graph import Graph
 
 TINY = {
     "vocab_size": 7,
@@ -82,3 +84,51 @@ def _run(session: onnxruntime.InferenceSession, rows: Sequence[np.ndarray], leng
 def run_batch() -> Callable[..., list[np.ndarray]]:
     """`run_batch(session, utterances, padded length)`: the logits of each, cut to its own frames."""
     return _run
+
+
+def _run_part(write: Callable[..., Any], outputs: str, **inputs: np.ndarray) -> list[np.ndarray]:
+    graph = Graph("part")
+    values = {
+        name: graph.input(name, str(array.dtype), [f"{name}_{axis}" for axis in range(array.ndim)])
+        for name, array in inputs.items()
+    }
+    written = write(graph, **values)
+    for index, (value, output) in enumerate(zip(written, outputs.split(), strict=True)):
+        dtype, rank = output.split("/")
+        graph.output(value, f"output_{index}", dtype, [f"output_{index}_{axis}" for axis in range(int(rank))])
+    return _session(graph.network()).run(None, inputs)
+
+
+@pytest.fixture(scope="session")
+def run_part() -> Callable[..., list[np.ndarray]]:
+    """`run_part(write, "float32/2 int64/1", name=array)`: the values that `write(graph, name=value)` returns."""
+    return _run_part
+
+
+DETECTOR = {"width": 8, "blocks": [1, 2, 1, 1], "fpn_channels": 16, "representation_size": 32, "num_classes": 7}
+GAINS = {
+    # Strong enough to tell regions apart, and weak enough to leave scores between 0 and 1.
+    "rpn.head.bbox_pred.weight": 0.3,
+    "roi_heads.box_predictor.cls_score.weight": 0.15,
+    "roi_heads.box_predictor.bbox_pred.weight": 0.1,
+}
+
+
+def _detector_tensor(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    if name.endswith("running_var"):
+        return generator.uniform(0.5, 2, shape).astype(np.float32)
+    spread = GAINS.get(name, 1.4) / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else 0.2
+    mean = float(len(shape) == 1 and name.endswith("weight"))
+    return generator.normal(mean, spread, shape).astype(np.float32)
+
+
+def _detector(seed: int) -> Checkpoint:
+    generator = np.random.default_rng(seed)
+    tensors = {name: _detector_tensor(name, shape, generator) for name, shape in detector_table(DETECTOR).items()}
+    return Checkpoint("faster-rcnn", Path("tiny"), "", tensors, DETECTOR, {})
+
+
+@pytest.fixture(scope="session")
+def detector_checkpoint() -> Callable[[int], Checkpoint]:
+    """`detector_checkpoint(seed)`: a tiny random detector."""
+    return _detector

@@ -9,7 +9,7 @@ import numpy as np
 
 from inferry.core.errors import ParityError
 from inferry.core.protocols import Decoder
-from inferry.core.samples import Prediction
+from inferry.core.samples import Prediction, Transcription
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.metrics.differences import Difference, Differences, finite_or_none
@@ -204,9 +204,14 @@ def _word_error_rate(answers: Sequence[_Answer], *, original: bool = False) -> f
 
     None where there is no word to compare with.
     """
-    wanted = [(one, one.original.text if original else one.reference) for one in answers]
-    rows = [Utterance(one.id, text, one.found.text) for one, text in wanted if text is not None]
+    wanted = [(one, _text(one.original) if original else one.reference) for one in answers]
+    rows = [Utterance(one.id, text, _text(one.found)) for one, text in wanted if text is not None]
     return score_speech(rows, resamples=1).wer.rate if rows else None
+
+
+def _text(prediction: Prediction) -> str:
+    assert isinstance(prediction, Transcription), "the task is speech recognition"
+    return prediction.text
 
 
 ERROR_RATES: Final[Mapping[str, Callable[..., float | None]]] = {"speech-recognition": _word_error_rate}
