@@ -34,6 +34,7 @@ from inferry.cli.options import (
 from inferry.core.bundle import Bundle
 from inferry.core.protocols import MAX_SECONDS, Decoding
 from inferry.pipeline.export import Export
+from inferry.pipeline.run import Outcome
 
 EXAMPLE: Final = "inferry run wav2vec2 --checkpoint wav2vec2-base-960h/ --data LibriSpeech/test-clean --output run/"
 
@@ -67,36 +68,33 @@ def command(
     from inferry.pipeline.infer import Options
     from inferry.pipeline.run import run
 
-    def exported(made: Export | None, bundle: Bundle) -> None:
-        if as_json:
-            return
-        if made is None:
-            console.out.print(f"{bundle.path}: exported before from the same weights")
-        else:
-            show_export(made)
-
     decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
     options = Options(backend, precision, threads, batch_size, plan, workers, limit, layout, decoding, max_seconds)
+    exported = None if as_json else _show_bundle
     with console.progress_bar(quiet=as_json) as progress:
-        outcome = run(
-            family,
-            checkpoint,
-            data,
-            output,
-            options,
-            reference=not no_reference,
-            progress=progress,
-            exported=exported,
+        made = run(
+            family, checkpoint, data, output, options, reference=not no_reference, progress=progress, exported=exported
         )
     if as_json:
-        metrics = None if outcome.evaluation is None else outcome.evaluation.to_json(rows=False)
-        found = {"run": str(outcome.run.path), **outcome.run.info, "metrics": metrics, "report": str(outcome.report)}
-        console.print_json(found)
+        metrics = None if made.evaluation is None else made.evaluation.to_json(rows=False)
+        report = str(made.report)
+        console.print_json({"run": str(made.run.path), **made.run.info, "metrics": metrics, "report": report})
     else:
-        show_run(outcome.run)
-        if outcome.evaluation is not None:
-            show_evaluation(outcome.evaluation)
-        else:
-            console.out.print(f"[bold yellow]not scored:[/] {console.escape(outcome.unscored)}")
-        console.out.print(f"report: {outcome.report}")
-    exit_if_quarantined(outcome.run, strict=strict)
+        _show(made)
+    exit_if_quarantined(made.run, strict=strict)
+
+
+def _show_bundle(made: Export | None, bundle: Bundle) -> None:
+    if made is None:
+        console.out.print(f"{bundle.path}: exported before from the same weights")
+    else:
+        show_export(made)
+
+
+def _show(outcome: Outcome) -> None:
+    show_run(outcome.run)
+    if outcome.evaluation is not None:
+        show_evaluation(outcome.evaluation)
+    else:
+        console.out.print(f"[bold yellow]not scored:[/] {console.escape(outcome.unscored)}")
+    console.out.print(f"report: {outcome.report}")

@@ -7,13 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from inferry.core.errors import BundleError, SampleError, UsageError
+from inferry.core.errors import BundleError, UsageError
 from inferry.core.protocols import Decoder, Decoding
 from inferry.core.samples import Answer, Ranked
 from inferry.core.specs import Array
-
-BEST: Final = 5
-"""Answers that a prediction names."""
+from inferry.processing.ranking import best_places, checked_scores, least_gap
 
 THRESHOLD: Final = 0.5
 """Logits from here on count as given answers in precision, recall and F1: the original's default for probabilities,
@@ -101,8 +99,8 @@ class AnswerDecoder:
         Raises:
             SampleError: A logit is not finite, or the number of answers is another one.
         """
-        logits = self._checked(outputs)
-        best = np.argsort(-logits, kind="stable")[:BEST].tolist()
+        logits = checked_scores(outputs, len(self.answers), "answers")
+        best = best_places(logits)
         ranked = (Ranked(i, self.answers[i], _sigmoid(float(logits[i])) if detailed else None) for i in best)
         return Answer(tuple(ranked), given_answers(logits))
 
@@ -112,18 +110,8 @@ class AnswerDecoder:
         Raises:
             SampleError: As for `decode`.
         """
-        logits = self._checked(outputs)
-        best = -np.sort(-logits)[: BEST + 1]
-        gaps = np.concatenate([best[:-1] - best[1:], np.abs(logits - THRESHOLD)])
-        return float(gaps.min())
-
-    def _checked(self, outputs: Mapping[str, Array]) -> Array:
-        logits = outputs["logits"]
-        if logits.shape != (len(self.answers),):
-            raise SampleError("decode", f"logits have shape {logits.shape}; expected ({len(self.answers)} answers,)")
-        if not np.isfinite(logits).all():
-            raise SampleError("decode", f"{np.count_nonzero(~np.isfinite(logits))} logits are NaN or infinite")
-        return logits
+        logits = checked_scores(outputs, len(self.answers), "answers")
+        return min(least_gap(logits), float(np.abs(logits - THRESHOLD).min()))
 
 
 def _sigmoid(logit: float) -> float:

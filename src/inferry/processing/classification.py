@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-from inferry.core.errors import BundleError, SampleError, UsageError
+from inferry.core.errors import BundleError, UsageError
 from inferry.core.protocols import Decoder, Decoding
 from inferry.core.samples import Classification, Ranked
 from inferry.core.specs import Array
-
-BEST: Final = 5
-"""Classes that an answer names."""
+from inferry.processing.ranking import best_places, checked_scores, least_gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ class ClassificationDecoder:
         Raises:
             SampleError: A logit is not finite, or the number of classes is another one.
         """
-        logits = self._checked(outputs)
-        best = np.argsort(-logits, kind="stable")[:BEST].tolist()
+        logits = checked_scores(outputs, len(self.labels), "classes")
+        best = best_places(logits)
         scores = softmax(logits) if detailed else None
         return Classification(
             tuple(Ranked(i, self.labels[i], None if scores is None else float(scores[i])) for i in best)
@@ -50,16 +48,7 @@ class ClassificationDecoder:
         Raises:
             SampleError: As for `decode`.
         """
-        best = -np.sort(-self._checked(outputs))[: BEST + 1]
-        return float(np.min(best[:-1] - best[1:])) if len(best) > 1 else float("inf")
-
-    def _checked(self, outputs: Mapping[str, Array]) -> Array:
-        logits = outputs["logits"]
-        if logits.shape != (len(self.labels),):
-            raise SampleError("decode", f"logits have shape {logits.shape}; expected ({len(self.labels)} classes,)")
-        if not np.isfinite(logits).all():
-            raise SampleError("decode", f"{np.count_nonzero(~np.isfinite(logits))} logits are NaN or infinite")
-        return logits
+        return least_gap(checked_scores(outputs, len(self.labels), "classes"))
 
 
 def softmax(logits: Array) -> Array:
