@@ -203,3 +203,11 @@ def test_a_language_model_is_its_content(tiny, tiny_bundle, data, tmp_path):
     (tmp_path / "b.arpa").write_text(ARPA.replace("-0.5", "-0.6"))
     with pytest.raises(RunError, match="another decoding"):
         infer(tiny_bundle.path, data, tmp_path / "run", moved)
+
+
+@pytest.mark.parametrize(("decoding", "batches"), [(Decoding(), 2), (Decoding(beam=3), 6)])
+def test_a_search_runs_every_sample_alone(tiny_bundle, data, tmp_path, decoding, batches):
+    """Its scores add up the rounding noise of all frames, so no batch may come near them."""
+    run = infer(tiny_bundle.path, data, tmp_path / "run", Options(batch_size=3, decoding=decoding))
+    timings = json.loads((run.path / "timings.json").read_text(encoding="utf-8"))
+    assert timings["batches"] - timings["settled_alone"] == batches

@@ -127,3 +127,10 @@ def test_a_family_without_a_cutter_cuts_nothing(tiny_bundle, tiny, monkeypatch):
     monkeypatch.setattr("inferry.pipeline.model.get_recipe", lambda _: recipe)
     with inferry.load(tiny_bundle.path, max_seconds=1.0) as model:
         assert len(model.cut(inferry.Audio(tiny.sound(50_000, 1), tiny.RATE))) == 1
+
+
+def test_no_batch_settles_a_search(tiny_bundle, audio):
+    with inferry.load(tiny_bundle.path, threads=1, decoding=inferry.Decoding(beam=3)) as searching:
+        clear = {"logits": np.eye(10, dtype=np.float32)[[5, 6, 7]] * 50}
+        assert searching.decoder.margin(clear) > 1
+        assert not searching.is_settled(clear)
