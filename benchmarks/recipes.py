@@ -20,7 +20,7 @@ from inferry.core.machine import available_threads
 from inferry.core.protocols import SessionOptions
 from inferry.models.registry import get_recipe
 from inferry.pipeline.bench import BenchOptions, bench
-from inferry.pipeline.benchmark.cells import Task, own_task, recipe_task
+from inferry.pipeline.benchmark.cells import Job, own_job, recipe_job
 from inferry.pipeline.benchmark.configurations import configurations
 from inferry.pipeline.benchmark.recipe import old_recipe_of
 from inferry.pipeline.benchmark.results import Benchmark, Result
@@ -94,7 +94,7 @@ def _file_of(folder: Path) -> Path:
 
 
 @contextmanager
-def _tasks(bundle: Bundle, data: Path, limit: int | None) -> Iterator[tuple[Task, Task]]:
+def _jobs(bundle: Bundle, data: Path, limit: int | None) -> Iterator[tuple[Job, Job]]:
     """The whole data set Inferry's way and the recipe's."""
     (configuration,) = configurations(["onnxruntime"], ["fp32"], [available_threads()])
     with Model(bundle, "onnxruntime", SessionOptions()) as model:
@@ -102,21 +102,21 @@ def _tasks(bundle: Bundle, data: Path, limit: int | None) -> Iterator[tuple[Task
         workload = make_workload(model, pool, len(pool.samples))
         recipe = old_recipe_of(bundle.manifest.family)
         yield (
-            own_task(configuration, model, workload, _BATCH_SIZE),
-            recipe_task(configuration, model, workload, recipe),
+            own_job(configuration, model, workload, _BATCH_SIZE),
+            recipe_job(configuration, model, workload, recipe),
         )
 
 
 def _accuracy_row(work: Path, family: str, path: Path, arguments: argparse.Namespace) -> str:
     """One checkpoint, each way once: answers are the same every time."""
     bundle = _exported(work, family, _file_of(path), path.name)
-    with _tasks(bundle, arguments.an4, arguments.limit) as tasks:
+    with _jobs(bundle, arguments.an4, arguments.limit) as jobs:
         start = perf_counter()
-        own, recipe = (accuracy(task.items, task.dropped, task.run().predictions) for task in tasks)
+        own, recipe = (accuracy(bundle, job.items, job.dropped, job.run().predictions) for job in jobs)
     if own is None or recipe is None:
         raise SystemExit(f"{arguments.an4} has no references")
-    cells = [path.name, str(own.scored), f"{own.wer:.2f}", f"{recipe.wer:.2f}", str(recipe.dropped)]
-    return _row([*cells, f"{recipe.wer_with_dropped:.2f}", f"{perf_counter() - start:.0f}"])
+    cells = [path.name, str(own.scored), f"{own.main.percent:.2f}", f"{recipe.main.percent:.2f}", str(recipe.dropped)]
+    return _row([*cells, f"{recipe.main_with_dropped:.2f}", f"{perf_counter() - start:.0f}"])
 
 
 def _speed_table(bundle: Bundle, arguments: argparse.Namespace) -> list[str]:

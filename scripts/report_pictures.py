@@ -1,6 +1,6 @@
-"""Takes the README's pictures of a report: ``python scripts/report_pictures.py``.
+"""Takes the README's pictures of reports: ``python scripts/report_pictures.py``.
 
-Runs a demo checkpoint over the demo clips, compares, measures, writes the report, and photographs it in Chromium. It
+Runs demo checkpoints over demo data, compares, measures, writes the reports, and photographs them in Chromium. It
 needs the ``reference`` extra, the ``dev`` group, and ``apt-get install chromium chromium-driver``. Whatever is missing,
 whatever the browser complains about, and a picture that is too large is an error, and no picture is replaced.
 """
@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-CLIPS: Final = ROOT / "examples" / "speech" / "clips" / "demo-clean"
-CHECKPOINT: Final = ROOT / "examples" / "speech" / "wav2vec2"
-RUN: Final = "wav2vec2-run"
-"""Relative, as the pictures show it."""
+EXAMPLES: Final = ROOT / "examples"
 
-LARGEST: Final = 250_000
+LARGEST: Final = 300_000
 """Bytes of a picture."""
 
 WIDTH: Final = 1080
 MARGIN: Final = 24
-FIGURES: Final = {"accuracy", "ledger", "throughput", "latency", "stages", "lengths"}
+FIGURES: Final = frozenset({"accuracy", "ledger", "throughput", "latency", "stages"})
+"""Of every page."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +42,69 @@ class Picture:
     last: str
 
 
-PICTURES: Final = (
-    Picture("report.png", "", "figure[data-chart=ledger]"),
-    Picture("report-samples.png", "#samples", "#grid .tabulator-row:nth-of-type(10)"),
+@dataclass(frozen=True)
+class Demo:
+    """A run whose page is photographed.
+
+    Attributes:
+        family: Of the checkpoint; the run is named after it.
+        checkpoint: Path within ``examples/``.
+        data: Likewise.
+        bench: Further options of ``inferry bench``.
+        figures: That the page must have.
+        pictures: Parts of the page.
+    """
+
+    family: str
+    checkpoint: str
+    data: str
+    bench: tuple[str, ...]
+    figures: frozenset[str]
+    pictures: tuple[Picture, ...]
+
+
+SPEECH: Final = Demo(
+    family="wav2vec2",
+    checkpoint="speech/wav2vec2",
+    data="speech/clips/demo-clean",
+    bench=("--batch-sizes", "1,4,8", "--baseline", "recipe"),
+    figures=FIGURES | {"lengths"},
+    pictures=(
+        Picture("report.png", "", "figure[data-chart=ledger]"),
+        Picture("report-samples.png", "#samples", "#grid .tabulator-row:nth-of-type(10)"),
+    ),
+)
+IMAGES: Final = Demo(
+    family="beit",
+    checkpoint="images/beit/beit_shapes.pth",
+    data="images/shapes",
+    bench=("--batch-sizes", "1,4,8"),
+    figures=FIGURES,
+    pictures=(Picture("report-pictures.png", "#samples", "#samples article:nth-of-type(4)"),),
 )
 
 
-def write_report(folder: Path) -> Path:
+def write_report(demo: Demo, folder: Path) -> Path:
     """Run, compare, measure and report, by the commands that a user types.
 
     Args:
-        folder: Where the run is written.
+        demo: What is run.
+        folder: Where the run is written, under a relative name, as the pictures show it.
 
     Returns:
         The page.
     """
-    checkpoint, data = ("--checkpoint", str(CHECKPOINT)), ("--data", str(CLIPS))
-    measured = ("--batch-sizes", "1,4,8", "--baseline", "recipe")
+    run = f"{demo.family}-run"
+    checkpoint = ("--checkpoint", str(EXAMPLES / demo.checkpoint))
+    data = ("--data", str(EXAMPLES / demo.data))
     for command in (
-        ("run", "wav2vec2", *checkpoint, *data, "--output", RUN),
-        ("compare", f"{RUN}/bundle", *checkpoint, *data, "--output", RUN),
-        ("bench", f"{RUN}/bundle", *data, *measured, "--output", RUN),
-        ("report", RUN),
+        ("run", demo.family, *checkpoint, *data, "--output", run),
+        ("compare", f"{run}/bundle", *checkpoint, *data, "--output", run),
+        ("bench", f"{run}/bundle", *data, *demo.bench, "--output", run),
+        ("report", run),
     ):
         subprocess.run([sys.executable, "-m", "inferry", *command], cwd=folder, check=True)
-    return folder / RUN / "report.html"
+    return folder / run / "report.html"
 
 
 def open_page(page: Path) -> Any:  # noqa: ANN401 -- selenium has no types
@@ -101,6 +137,7 @@ def open_page(page: Path) -> Any:  # noqa: ANN401 -- selenium has no types
     ready = (
         "return document.querySelectorAll('#grid .tabulator-row').length > 9"
         " && [...document.querySelectorAll('audio')].every(audio => audio.readyState > 0)"
+        " && [...document.images].every(image => image.naturalWidth > 0)"
     )
     WebDriverWait(opened, 20).until(lambda one: one.execute_script(ready))
     return opened
@@ -124,19 +161,20 @@ def photograph(browser: Any, picture: Picture) -> bytes:  # noqa: ANN401 -- sele
     return content
 
 
-def take_pictures(page: Path) -> dict[str, bytes]:
+def take_pictures(demo: Demo, page: Path) -> dict[str, bytes]:
     """All pictures by name.
 
     Args:
-        page: The report.
+        demo: What was run.
+        page: Its report.
     """
     browser = open_page(page)
     try:
         script = "return [...document.querySelectorAll('figure[data-chart]:has(svg)')].map(one => one.dataset.chart)"
-        missing = FIGURES - set(browser.execute_script(script))
+        missing = demo.figures - set(browser.execute_script(script))
         if missing:
             raise SystemExit(f"the report lacks its figures {', '.join(sorted(missing))}")
-        made = {picture.name: photograph(browser, picture) for picture in PICTURES}
+        made = {picture.name: photograph(browser, picture) for picture in demo.pictures}
         complaints = browser.get_log("browser")
         if complaints:
             raise SystemExit(f"the browser complains: {complaints}")
@@ -147,11 +185,12 @@ def take_pictures(page: Path) -> dict[str, bytes]:
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Takes the README's pictures of a report.")
+    parser = argparse.ArgumentParser(description="Takes the README's pictures of reports.")
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images", help="folder of the pictures")
     output = parser.parse_args().output.resolve()
     with tempfile.TemporaryDirectory() as folder:
-        made = take_pictures(write_report(Path(folder)))
+        pages = {demo: write_report(demo, Path(folder)) for demo in (SPEECH, IMAGES)}
+        made = {name: content for demo, page in pages.items() for name, content in take_pictures(demo, page).items()}
     output.mkdir(parents=True, exist_ok=True)
     for name, content in made.items():
         (output / name).write_bytes(content)

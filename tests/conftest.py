@@ -8,6 +8,8 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
+from inferry.pipeline.export import export
+
 # A landing must not hang on a random draw: CI takes the same examples every time, developers look for new ones.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
@@ -31,15 +33,44 @@ def repository() -> Path:
     return REPOSITORY
 
 
-@pytest.fixture(scope="session")
-def tiny() -> ModuleType:
-    """`tests/support/speech.py`: tiny checkpoints, bundles and data sets."""
-    spec = spec_from_file_location("tests_support_speech", REPOSITORY / "tests" / "support" / "speech.py")
+def _support(name: str) -> ModuleType:
+    spec = spec_from_file_location(f"tests_support_{name}", REPOSITORY / "tests" / "support" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """`tests/support/speech.py`: tiny checkpoints, bundles and data sets."""
+    return _support("speech")
+
+
+@pytest.fixture(scope="session")
+def pictures() -> ModuleType:
+    """`tests/support/pictures.py`: tiny classifiers and pictures."""
+    return _support("pictures")
+
+
+@pytest.fixture(scope="session")
+def asking() -> ModuleType:
+    """`tests/support/questions.py`: a tiny ViLBERT and its detector, pictures and questions."""
+    return _support("questions")
+
+
+@pytest.fixture(scope="session")
+def picture_bundle(pictures, tmp_path_factory):
+    """The bundle of a tiny BEiT. Read only."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return export("beit", pictures.write_beit(folder / "beit"), folder / "bundle", reference=False)
+
+
+@pytest.fixture(scope="session")
+def question_bundle(asking, tmp_path_factory):
+    """The bundle of a tiny ViLBERT with its detector. Read only."""
+    return asking.write_bundle(tmp_path_factory.mktemp("questions"))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from inferry.core.errors import InferryError
 from inferry.core.protocols import Decoding
-from inferry.core.samples import Audio, AudioFile, Transcription, Word
+from inferry.core.samples import (
+    Answer,
+    Audio,
+    AudioFile,
+    Classification,
+    Image,
+    ImageFile,
+    Question,
+    Ranked,
+    RegionFile,
+    Regions,
+    Transcription,
+    Word,
+)
 
 if TYPE_CHECKING:
     from inferry.pipeline.bench import BenchOptions, bench
@@ -24,12 +37,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Against",
+    "Answer",
     "Audio",
     "AudioFile",
     "BenchOptions",
+    "Classification",
     "Decoding",
+    "Image",
+    "ImageFile",
     "InferryError",
     "Model",
+    "Question",
+    "Ranked",
+    "RegionFile",
+    "Regions",
     "Transcription",
     "Word",
     "bench",

@@ -69,7 +69,8 @@ def test_functions_are_short_on_the_whole():
 
 
 def test_the_public_names_are_pinned():
-    expected = ["Against", "Audio", "AudioFile", "BenchOptions", "Decoding", "InferryError", "Model", "Transcription"]
+    expected = ["Against", "Answer", "Audio", "AudioFile", "BenchOptions", "Classification", "Decoding", "Image"]
+    expected += ["ImageFile", "InferryError", "Model", "Question", "Ranked", "RegionFile", "Regions", "Transcription"]
     expected += ["Word", "bench", "compare", "evaluate", "export", "infer", "load", "plan", "run"]
     assert inferry.__all__ == expected
     assert all(getattr(inferry, name) is not None for name in expected)

@@ -11,6 +11,7 @@ from inferry.core.machine import available_threads
 from inferry.metrics.timings import Quantiles
 from inferry.pipeline import bench as bench_module
 from inferry.pipeline.benchmark.results import Benchmark, Ceiling, ConfigurationResult, Ranking, Result, Stages, Startup
+from inferry.pipeline.export import export
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,52 @@ def test_tables_ratios_ceiling_and_signature(tiny_bundle, data, tmp_path):
     assert configuration["results"][0]["peak_memory_bytes"] > 0
 
 
+def test_a_batch_sweep_of_a_picture_classifier(pictures, tmp_path):
+    checkpoint, photos = pictures.write_beit(tmp_path / "beit"), pictures.write_pictures(tmp_path / "photos", 5)
+    bundle = export("beit", checkpoint, tmp_path / "bundle", reference=False)
+    arguments = [
+        "--data",
+        photos,
+        "--batch-sizes",
+        "1,4",
+        "--rounds",
+        "1",
+        "--samples",
+        "5",
+        "--output",
+        tmp_path / "out",
+    ]
+    done = run(bundle.path, *arguments)
+    assert done.exit_code == 0, done.output
+    for words in ("top-1 %", "items/s", "peak MB", "ms of work for each item", "first result s"):
+        assert words in done.output
+    assert "audio" not in done.output
+    assert "of sound" not in done.output
+    assert "no memory and start" not in done.output
+    (configuration,) = json.loads((tmp_path / "out/bench.json").read_text())["configurations"]
+    assert [result["batch_size"] for result in configuration["results"]] == [1, 4]
+    for result in configuration["results"]:
+        assert result["first_result_seconds"] > 0
+        assert [rate["name"] for rate in result["accuracy"]["rates"]] == ["top-1", "top-5"]
+    refused = run(bundle.path, "--seconds", "1")
+    assert refused.exit_code == 2
+    assert "--seconds is for sounds" in refused.stderr
+
+
+def test_questions_about_pictures_are_measured(question_bundle, asking, tmp_path):
+    asking.write_data(tmp_path / "data", pictures=2, questions=6)
+    arguments = ["--data", tmp_path / "data", "--batch-sizes", "2", "--rounds", "1", "--samples", "6", "--json"]
+    done = run(question_bundle.path, *arguments)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["samples"], found["uncounted_operators"]) == (6, [])
+    (result,) = found["configurations"][0]["results"]
+    assert result["accuracy"]["rates"][0]["name"] == "VQA score"
+    assert result["accuracy"]["main_with_dropped"] is None
+    assert result["operations_per_second"] > 0
+    assert result["startup_problem"] == ""
+
+
 def test_json_is_one_document(tiny_bundle):
     done = run(tiny_bundle.path, "--seconds", "0.2", "--batch-sizes", "1,2", "--rounds", "1", "--json")
     assert done.exit_code == 0, done.output
@@ -63,7 +110,7 @@ def test_the_recipe_says_what_it_drops(tiny_bundles, tiny, tmp_path):
     done = run(tiny_bundles["deepspeech2"].path, *arguments)
     assert done.exit_code == 0, done.output
     assert "dropped as too long: 1 (long)" in done.output
-    assert "WER with every word of theirs deleted" in done.output
+    assert "WER if they count too: " in done.output
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,21 @@ def test_the_examples_leave_what_the_readme_says(workspace):
 
 
 @pytest.mark.slow
+def test_the_examples_of_pictures_and_questions(workspace):
+    assert {path.name for path in (workspace / "bundle-vqa").iterdir()} == {
+        *("manifest.json", "model.onnx", "detector.onnx", "parity.json"),
+        *("processor.json", "answers.txt", "tokenizer.json"),
+    }
+    pictures, questions = (
+        {rate["name"]: rate["percent"] for rate in json.loads((workspace / run / "metrics.json").read_text())["rates"]}
+        for run in ("beit-run", "vqa-run")
+    )
+    assert pictures["top-1"] > 85
+    assert questions["VQA score"] > 50
+    assert (workspace / "regions.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
 def test_the_examples_write_captions(workspace):
     captions = sorted((workspace / "subtitles").iterdir())
     assert [path.name for path in captions] == [f"1-1-000{index}.srt" for index in range(4)]

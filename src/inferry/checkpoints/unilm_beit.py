@@ -4,6 +4,7 @@ A file is ``{"model": state_dict}``, ``{"module": state_dict}`` (DeepSpeed) or t
 adds the optimizer and the command line: a pickled ``argparse.Namespace``, which is read without being made.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,7 +54,11 @@ def read_beit(path: Path) -> Checkpoint:
         raise CheckpointError(weights, error.problems, _FIX) from error
     normalisation, notes = _normalisation(state_of(content.get("args")) if isinstance(content, dict) else {})
     labels, problems = _class_names(weights.parent / _CLASSES)
-    return assemble(Parts(weights, sha256_of(weights), tensors, labels, normalisation, notes, problems), _FIX)
+    parts = Parts(weights, sha256_of(weights), tensors, labels, normalisation, notes, problems)
+    checkpoint = assemble(parts, _FIX)
+    if labels is not None:
+        return checkpoint
+    return replace(checkpoint, notes=(*checkpoint.notes, f"names are read from {_CLASSES} beside the file, one a line"))
 
 
 def _file(path: Path) -> Path:
@@ -74,7 +79,7 @@ def _class_names(path: Path) -> tuple[list[str] | None, tuple[str, ...]]:
     if not path.is_file():
         return None, ()
     try:
-        return path.read_text(encoding="utf-8").splitlines(), ()
+        return path.read_text(encoding="utf-8-sig").rstrip().splitlines(), ()
     except (OSError, UnicodeDecodeError) as error:
         return None, (f"{path.name} beside it cannot be read: {error}",)
 

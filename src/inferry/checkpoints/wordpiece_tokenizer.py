@@ -30,12 +30,14 @@ class TokenizerFile:
         size: Number of its tokens.
         problems: All that is wrong, each a sentence.
         notes: What was assumed, each a sentence.
+        text_model: The config.json of the text model that lay beside it; empty if there was none.
     """
 
     json: str
     size: int = 0
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    text_model: str = ""
 
 
 def read_folder(folder: Path) -> tuple[dict[str, str], list[str]]:

@@ -7,16 +7,16 @@ from typing import Annotated, Final
 
 import typer
 from rich.live import Live
+from rich.table import Table
 
 from inferry.cli import console
-from inferry.cli.options import BundleArgument, Json, Limit
+from inferry.cli.options import BundleArgument, Json, Layout, Limit
 from inferry.core.errors import UsageError
 from inferry.core.runs import BENCH
 from inferry.pipeline.benchmark.results import Benchmark, ConfigurationResult, Result
 
 EXAMPLE: Final = "inferry bench bundle/ --data folder-of-audio/ --batch-sizes 1,4,8 --threads 1,2"
 
-_SPEED: Final = (">batch", ">WER %", ">items/s", ">audio s/s", ">p50 ms", ">p90 ms", ">p99 ms", ">real %", ">peak MB")
 _SHOWN: Final = 5
 _STAGES: Final = (">batch", ">read", ">features", ">network", ">decode", ">first result s", ">rounds")
 
@@ -25,7 +25,7 @@ _STAGES: Final = (">batch", ">read", ">features", ">network", ">decode", ">first
 def command(
     bundle: BundleArgument,
     data: Annotated[Path | None, typer.Option(help="Data set whose mix of lengths is measured.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Instead of --data: noise of this length.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Instead of --data, for sounds: noise of this length.")] = None,
     batch_sizes: Annotated[str, typer.Option(help="Most samples a batch, each measured.")] = "1,4,8,16,32",
     backend: Annotated[str, typer.Option(help="Runtimes; see `inferry doctor`.")] = "onnxruntime",
     precision: Annotated[str, typer.Option(help="Precisions.")] = "fp32",
@@ -34,6 +34,7 @@ def command(
     rounds: Annotated[int, typer.Option(min=1, help="Most rounds; fewer once all settled, or in 25 s.")] = 12,
     samples: Annotated[int | None, typer.Option(min=1, help="Samples a round; default: a few seconds' worth.")] = None,
     limit: Limit = None,
+    layout: Layout = None,
     output: Annotated[Path | None, typer.Option(help=f"Folder to write {BENCH} into; may be a run's.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -49,6 +50,7 @@ def command(
         rounds=rounds,
         samples=samples,
         limit=limit,
+        kind=layout,
     )
     try:
         with _progress(quiet=as_json) as progress:
@@ -61,7 +63,7 @@ def command(
         return
     show_benchmark(made)
     if output is not None:
-        console.out.print(f"written: {output / BENCH}")
+        console.out.print(f"written: {console.escape(str(output / BENCH))}")
 
 
 def _words(option: str, text: str) -> tuple[str, ...]:
@@ -125,7 +127,7 @@ def _show_doubts(made: Benchmark) -> None:
 
 
 def _show_configuration(one: ConfigurationResult) -> None:
-    console.out.print(console.table(*_SPEED, rows=[_speed(result) for result in one.results], title=one.name))
+    console.out.print(_speed(one))
     unit = "item" if one.results[0].audio_seconds_per_second is None else "second of sound"
     title = f"ms of work for each {unit}, and a fresh process's first result"
     console.out.print(console.table(*_STAGES, rows=[_stages(result) for result in one.results], title=title))
@@ -139,19 +141,32 @@ def _show_configuration(one: ConfigurationResult) -> None:
         console.out.print(_ranking(one))
 
 
-def _speed(result: Result) -> tuple[str, ...]:
-    wer = None if result.accuracy is None else result.accuracy.wer
+def _speed(one: ConfigurationResult) -> Table:
+    """A line a batch size; the task's main rate and sound only where there are any."""
+    columns: list[tuple[str, Callable[[Result], str]]] = [(">batch", lambda result: str(result.batch_size))]
+    rates = [result.accuracy.main.name for result in one.results if result.accuracy is not None]
+    columns += [(f">{name} %", _main_rate) for name in rates[:1]]
+    columns.append((">items/s", lambda result: f"{result.items_per_second:.2f}"))
+    if any(result.audio_seconds_per_second is not None for result in one.results):
+        columns.append((">audio s/s", lambda result: _or_dash(result.audio_seconds_per_second, ".1f")))
+    columns += [
+        (">p50 ms", lambda result: f"{result.latency_ms.p50:.1f}"),
+        (">p90 ms", lambda result: f"{result.latency_ms.p90:.1f}"),
+        (">p99 ms", lambda result: f"{result.latency_ms.p99:.1f}"),
+        (">real %", lambda result: f"{100 * result.padding_efficiency:.0f}"),
+        (">peak MB", _peak),
+    ]
+    rows = [tuple(cell(result) for _, cell in columns) for result in one.results]
+    return console.table(*(name for name, _ in columns), rows=rows, title=one.name)
+
+
+def _main_rate(result: Result) -> str:
+    return _or_dash(None if result.accuracy is None else result.accuracy.main.percent, ".2f")
+
+
+def _peak(result: Result) -> str:
     memory = result.startup.peak_memory_bytes
-    latency = result.latency_ms
-    return (
-        str(result.batch_size),
-        _or_dash(wer, ".2f"),
-        f"{result.items_per_second:.2f}",
-        _or_dash(result.audio_seconds_per_second, ".1f"),
-        *(f"{value:.1f}" for value in (latency.p50, latency.p90, latency.p99)),
-        f"{100 * result.padding_efficiency:.0f}",
-        _or_dash(None if memory is None else memory / 1e6, ",.0f"),
-    )
+    return _or_dash(None if memory is None else memory / 1e6, ",.0f")
 
 
 def _stages(result: Result) -> tuple[str, ...]:
@@ -171,14 +186,13 @@ def _ranking(one: ConfigurationResult) -> str:
 
 
 def _show_dropped(result: Result) -> None:
-    """What the recipe does not run, and the word error rate if that counts."""
+    """What the recipe does not run, and the main rate if that counts."""
     if not result.dropped:
         return
     shown = ", ".join(result.dropped[:_SHOWN]) + (" …" if len(result.dropped) > _SHOWN else "")
     console.out.print(f"dropped as too long: {len(result.dropped)} ({console.escape(shown)})")
-    if result.accuracy is not None:
-        whole = _or_dash(result.accuracy.wer_with_dropped, ".2f")
-        console.out.print(f"WER with every word of theirs deleted: {whole} %")
+    if result.accuracy is not None and result.accuracy.main_with_dropped is not None:
+        console.out.print(f"{result.accuracy.main.name} if they count too: {result.accuracy.main_with_dropped:.2f} %")
 
 
 def _show_ratios(made: Benchmark) -> None:

@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 
 from inferry.cli import console
-from inferry.cli.options import BundleArgument, Json
+from inferry.cli.options import BundleArgument, Json, Layout
+from inferry.core.protocols import ExportOptions
 from inferry.pipeline.compare import Comparison
-from inferry.pipeline.comparison.hops import Hop
+from inferry.pipeline.comparison.hops import Figure, Hop
 
 EXAMPLE: Final = "inferry compare bundle/ --checkpoint wav2vec2-base-960h/ --data folder-of-audio/"
 _SHOWN = 5
@@ -21,9 +22,11 @@ Checkpoint = Annotated[
 ]
 Other = Annotated[Path | None, typer.Option("--bundle", help="Another bundle, to take as the truth.")]
 Outputs = Annotated[Path | None, typer.Option(help="Folder of logits made elsewhere: <id>.npy or .npz a sample.")]
-Data = Annotated[Path | None, typer.Option(help="Data set; default: seeded noise of several lengths.")]
+Data = Annotated[Path | None, typer.Option(help="Data set; default: the family's seeded probes.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Most samples, spread over the lengths; default: 32.")]
 Output = Annotated[Path | None, typer.Option(help="Folder for parity.json; a run's folder, for its report.")]
+Tokenizer = Annotated[str | None, typer.Option(help="Where it lies now, if not where it lay at export (vilbert-vqa).")]
+Detector = Annotated[str | None, typer.Option(help="Likewise, the region detector's weights (vilbert-vqa).")]
 NoReference = Annotated[
     bool, typer.Option("--no-reference", help="Leave out the original network; the ledger says so.")
 ]
@@ -37,16 +40,20 @@ def command(
     outputs: Outputs = None,
     data: Data = None,
     limit: Limit = None,
+    layout: Layout = None,
     output: Output = None,
     no_reference: NoReference = False,
+    tokenizer: Tokenizer = None,
+    detector: Detector = None,
     as_json: Json = False,
 ) -> None:
     """Compare a bundle with the original, hop by hop; name the node that changes the answer."""
     from inferry.pipeline.compare import Against, compare
 
-    against = Against(checkpoint, other, outputs, reference=not no_reference)
+    options = ExportOptions(tokenizer=tokenizer, detector=detector)
+    against = Against(checkpoint, other, outputs, reference=not no_reference, options=options)
     try:
-        comparison = compare(bundle, against, data=data, limit=limit, output=output)
+        comparison = compare(bundle, against, data=data, limit=limit, kind=layout, output=output)
     except KeyboardInterrupt as error:
         console.err.print("interrupted; nothing was written")
         raise typer.Exit(console.EXIT_INTERRUPTED) from error
@@ -61,9 +68,9 @@ def command(
 def show_comparison(comparison: Comparison) -> None:
     """What was compared, the ledger, what was left out, and the fault's sentence."""
     compared = max(hop.samples for hop in comparison.hops)
-    what = comparison.data or "seeded noise"
+    what = comparison.data or "the family's probes"
     console.out.print(f"{compared:,} of {comparison.available:,} samples of {console.escape(what)}")
-    console.out.print(f"every hop against: {console.escape(comparison.truth)}; near ties count apart from texts")
+    console.out.print(f"every hop against: {console.escape(comparison.truth)}; near ties count apart from answers")
     console.out.print(ledger(comparison.hops))
     for hop in comparison.hops:
         if hop.skipped:
@@ -79,7 +86,7 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def ledger(hops: Sequence[Hop]) -> Table:
-    """A column a hop, a line a measure; the word error rates only where there are any."""
+    """A column a hop, a line a measure; those of answers and frames only where they say anything."""
     compared = [hop for hop in hops if not hop.skipped]
     lines: list[tuple[str, Callable[[Hop], str]]] = [
         ("greatest difference", lambda hop: _small(hop.max_abs)),
@@ -89,20 +96,25 @@ def ledger(hops: Sequence[Hop]) -> Table:
         ("1 - cosine", lambda hop: _small(1 - hop.difference.cosine)),
         ("tolerance", lambda hop: _small(hop.tolerance)),
         ("  that just passes", lambda hop: _small(hop.difference.just_passes)),
-        ("frames changed", lambda hop: f"{hop.frames_changed:,} of {hop.frames:,}"),
-        ("texts changed", lambda hop: f"{hop.texts_changed:,} of {hop.samples:,}"),
-        ("  near ties", lambda hop: f"{hop.near_ties:,}"),
     ]
-    if any(hop.wer_to_original is not None for hop in compared):
-        lines.append(("WER to the truth's texts", lambda hop: _percent(hop.wer_to_original)))
-    if any(hop.wer is not None for hop in compared):
-        lines.append(("WER to the references", lambda hop: _percent(hop.wer)))
+    if any(hop.frames > hop.samples for hop in compared):
+        lines.append(("frames changed", lambda hop: f"{hop.frames_changed:,} of {hop.frames:,}"))
+    lines.append(("answers changed", lambda hop: f"{hop.answers_changed:,} of {hop.samples:,}"))
+    lines.append(("  near ties", lambda hop: f"{hop.near_ties:,}"))
+    lines += _figures(compared, lambda hop: hop.agreement)
+    lines += _figures(compared, lambda hop: hop.accuracy)
     lines.append(("", lambda hop: "ok" if hop.passed else "BROKEN"))
     rows = [(name, *(cell(hop) for hop in compared)) for name, cell in lines]
     made = console.table("", *(f">{hop.name}" for hop in compared), rows=rows)
     # Four hops fit into 80 columns if their names are what is broken over lines.
     made.columns[0].no_wrap = True
     return made
+
+
+def _figures(hops: Sequence[Hop], figure: Callable[[Hop], Figure | None]) -> list[tuple[str, Callable[[Hop], str]]]:
+    """A line under the figure's own name; none where no hop has it."""
+    names = [found.name for hop in hops if (found := figure(hop)) is not None]
+    return [(name, lambda hop: _percent(figure(hop))) for name in names[:1]]
 
 
 def _small(value: float | None) -> str:
@@ -113,5 +125,5 @@ def _small(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} %"
+def _percent(figure: Figure | None) -> str:
+    return "-" if figure is None else f"{figure.percent:.2f} %"

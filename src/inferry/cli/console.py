@@ -73,7 +73,7 @@ def table(*columns: str, rows: Sequence[tuple[str, ...]], title: str | None = No
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[Tally], None] | None]:
-    """A bar on standard error: items, audio seconds per second, padding waste, time left."""
+    """A bar on standard error: items, speed, padding waste, time left."""
     if quiet or not err.is_terminal:
         yield None
         return
@@ -94,12 +94,20 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Tally], None] | None]:
                 items += f" ({tally.quarantined} quarantined)"
             bar.update(
                 task,
-                # Units of sound, not items: the longest samples come first.
-                completed=tally.valid_units,
+                # Units of input, not items: the longest samples come first.
+                completed=tally.done_units,
                 total=max(tally.total_units, 1),
                 items=items,
-                speed=f"{tally.audio_seconds / max(tally.elapsed, 1e-9):.1f} audio s/s",
+                speed=_speed(tally),
                 waste=f"{tally.padding_waste:.1%} padding",
             )
 
         yield show
+
+
+def _speed(tally: Tally) -> str:
+    """Seconds of sound a second where there is sound, else samples, those of an earlier session left out."""
+    elapsed = max(tally.elapsed, 1e-9)
+    if tally.audio_seconds:
+        return f"{tally.audio_seconds / elapsed:.1f} audio s/s"
+    return f"{(tally.done - tally.resumed) / elapsed:.1f} samples/s"

@@ -6,10 +6,10 @@ import typer
 
 from inferry.cli import console
 from inferry.cli.options import Json, RunArgument
-from inferry.metrics.scores import ErrorRate
 from inferry.pipeline.evaluate import Evaluation
 
 EXAMPLE: Final = "inferry evaluate run/"
+_SHOWN: Final = 5
 Normalisation = Annotated[
     str, typer.Option(help="none: compare as they are. upper: upper case, no punctuation but apostrophes.")
 ]
@@ -28,29 +28,30 @@ def command(run: RunArgument, normalisation: Normalisation = "none", as_json: Js
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Rates with their intervals and counts, what they cover, and their signature."""
+    """Figures with their intervals and counts, what they cover, and their signature."""
     score = evaluation.score
-    named = (
-        ("WER", score.wer),
-        ("CER (spaces counted)", score.cer),
-        ("CER (without spaces)", score.cer_without_spaces),
-    )
-    rows = [(name, *_cells(rate)) for name, rate in named]
-    columns = ("", ">%", "95 % interval", ">edits", ">sub", ">del", ">ins", ">of")
-    console.out.print(console.table(*columns, rows=rows))
-    accuracy = score.character_accuracy
-    if accuracy is not None:
-        console.out.print(f"character accuracy {accuracy:.2f} % (what older recipes print as wer or Acc)")
+    rows = [
+        (rate.name, "-" if rate.percent is None else f"{rate.percent:.2f}", rate.interval, rate.counted)
+        for rate in score.rates
+    ]
+    console.out.print(console.table("", ">%", "95 % interval", "counted", rows=rows))
+    for remark in score.remarks:
+        console.out.print(f"[bold yellow]note:[/] {console.escape(remark)}")
+    noun = evaluation.task.noun
     console.out.print(
-        f"{evaluation.scored:,} utterance{'' if evaluation.scored == 1 else 's'} scored,"
-        f" {score.exact_matches:,} exactly right;"
+        f"{evaluation.scored:,} {noun}{'' if evaluation.scored == 1 else 's'} scored,"
+        f" {score.exact:,} exactly right;"
         f" left out: {evaluation.without_reference:,} without a reference, {evaluation.quarantined:,} quarantined"
     )
-    console.out.print(f"signature: {score.signature}")
+    console.out.print(f"signature: {score.rates[0].signature}")
+    _show_breakdowns(evaluation)
 
 
-def _cells(rate: ErrorRate) -> tuple[str, ...]:
-    counts = (rate.edits, rate.substitutions, rate.deletions, rate.insertions, rate.reference_units)
-    percent = "-" if rate.rate is None else f"{rate.rate:.2f}"
-    interval = "-" if rate.low is None or rate.high is None else f"{rate.low:.2f} … {rate.high:.2f}"
-    return (percent, interval, *(f"{count:,}" for count in counts))
+def _show_breakdowns(evaluation: Evaluation) -> None:
+    """The first lines of the report's tables below the figures."""
+    from inferry.pipeline.reporting.views.registry import VIEWS
+
+    for one in VIEWS[evaluation.task.name].breakdowns(evaluation.score.to_json(rows=False)):
+        first = "" if len(one.rows) <= _SHOWN else f", the first {_SHOWN}; more in the report"
+        console.out.print()
+        console.out.print(console.table(*one.columns, rows=one.rows[:_SHOWN], title=f"{one.title}{first}"))

@@ -2,11 +2,15 @@
 
 from typing import Final
 
+import typer
+
 from inferry.cli import console
-from inferry.cli.options import Checkpoint, FamilyArgument, Json, NoReference, Output
+from inferry.cli.options import Checkpoint, Detector, FamilyArgument, ImageSize, Json, NoReference, Output, Tokenizer
 from inferry.core.bundle import Bundle
+from inferry.core.protocols import ExportOptions
 from inferry.pipeline.export import Export
 from inferry.pipeline.parity import ParityReport
+from inferry.report.captions import readable
 
 EXAMPLE: Final = "inferry export wav2vec2 --checkpoint wav2vec2-base-960h/ --output bundle/"
 
@@ -16,13 +20,22 @@ def command(
     family: FamilyArgument,
     checkpoint: Checkpoint,
     output: Output,
+    image_size: ImageSize = None,
+    tokenizer: Tokenizer = None,
+    detector: Detector = None,
     no_reference: NoReference = False,
     as_json: Json = False,
 ) -> None:
     """Write a verified bundle from a trained checkpoint."""
     from inferry.pipeline.export import export_with_report
 
-    made = export_with_report(family, checkpoint, output, reference=not no_reference)
+    options = ExportOptions(image_size, tokenizer, detector)
+    try:
+        made = export_with_report(family, checkpoint, output, options, reference=not no_reference)
+    except KeyboardInterrupt as error:
+        # Unlike a run, the same command begins again.
+        console.err.print("interrupted; no bundle was written")
+        raise typer.Exit(console.EXIT_INTERRUPTED) from error
     if as_json:
         console.print_json(
             {
@@ -42,10 +55,9 @@ def command(
 def show_export(made: Export) -> None:
     """The bundle, the reader's notes, and the hops."""
     bundle = made.bundle
-    size = bundle.size / 1e6
-    console.out.print(
-        f"{bundle.path}: {made.nodes} nodes, {size:.1f} MB, opset {bundle.manifest.opset}, {made.seconds:.1f} s"
-    )
+    size, opset = bundle.size / 1e6, bundle.manifest.opset
+    name = console.escape(readable(bundle.path))
+    console.out.print(f"{name}: {made.nodes} nodes, {size:.1f} MB, opset {opset}, {made.seconds:.1f} s")
     show_notes(bundle)
     show_parity(made.parity)
 
@@ -63,9 +75,9 @@ def show_parity(parity: ParityReport) -> None:
         if hop.skipped:
             rows.append((hop.name, "", "", "", "not compared"))
             continue
-        numbers = (f"{hop.max_abs:.1e}", f"{hop.tolerance:.0e}", f"{hop.texts_changed} of {hop.samples}")
+        numbers = (f"{hop.max_abs:.1e}", f"{hop.tolerance:.0e}", f"{hop.answers_changed} of {hop.samples}")
         rows.append((hop.name, *numbers, "ok" if hop.passed else "BROKEN"))
-    console.out.print(console.table("hop", ">max |d|", ">tolerance", ">texts changed", "", rows=rows))
+    console.out.print(console.table("hop", ">max |d|", ">tolerance", ">answers changed", "", rows=rows))
     for hop in parity.hops:
         if hop.skipped:
             console.out.print(f"[bold yellow]not compared:[/] {hop.name}: {console.escape(hop.skipped)}")

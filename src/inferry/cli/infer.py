@@ -30,6 +30,7 @@ from inferry.cli.options import (
 )
 from inferry.core.protocols import MAX_SECONDS, Decoding
 from inferry.core.runs import ERRORS, Run
+from inferry.report.captions import readable
 
 EXAMPLE: Final = "inferry infer bundle/ --data folder-of-audio/ --output run/"
 _SHOWN = 5
@@ -77,14 +78,14 @@ def show_run(run: Run) -> None:
     """Counts and the first quarantine lines."""
     info = run.info
     console.out.print(
-        f"{run.path}: {info['predictions']:,} of {info['samples']:,} samples answered,"
+        f"{console.escape(readable(run.path))}: {info['predictions']:,} of {info['samples']:,} samples answered,"
         f" {info['quarantined']:,} quarantined"
     )
     if info["cut"]:
         console.out.print(f"  {info['cut']:,} longer than {info['config']['max_seconds']:g} s, joined from windows")
     for count, row in enumerate(run.rows(ERRORS)):
         if count == _SHOWN:
-            console.out.print(f"  … all {info['quarantined']:,} in {run.path / ERRORS}")
+            console.out.print(f"  … all {info['quarantined']:,} in {console.escape(readable(run.path / ERRORS))}")
             break
         console.out.print(f"  [yellow]{console.escape(row['id'])}[/]: {row['stage']}: {console.escape(row['reason'])}")
 

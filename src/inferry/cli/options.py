@@ -10,12 +10,26 @@ RunArgument = Annotated[Path, typer.Argument(help="The run's folder.", metavar="
 FamilyArgument = Annotated[str, typer.Argument(help="Model family; see `inferry models`.", metavar="FAMILY")]
 Checkpoint = Annotated[str, typer.Option(help="Path of the checkpoint, or the name of a preset, which is fetched.")]
 Data = Annotated[
-    Path, typer.Option(help="Data set: LibriSpeech or AN4 folder, manifest (.json, .jsonl), list, folder or file.")
+    Path,
+    typer.Option(help="Data set: a folder (LibriSpeech, AN4, ImageNet, VQA v2, any files), a manifest or one file."),
 ]
 Output = Annotated[Path, typer.Option(help="Folder to write.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output instead of text.")]
 NoReference = Annotated[
     bool, typer.Option("--no-reference", help="Do not compare with the original network; the bundle says so.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(min=1, help="Pixels of both sides of the network's input (beit); default: as trained.")
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder with the tokenizer, or the name of a published one (vilbert-vqa); default: of the checkpoint."
+    ),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(help="Weights of the region detector: a file, a published name, or none (vilbert-vqa)."),
 ]
 Backend = Annotated[str, typer.Option(help="Runtime; see `inferry doctor`.")]
 Precision = Annotated[str, typer.Option(help="fp32.")]

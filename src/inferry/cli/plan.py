@@ -9,6 +9,7 @@ from inferry.cli import console
 from inferry.cli.options import Backend, BatchSize, BundleArgument, Data, Json, Limit, MaxSeconds, Threads
 from inferry.core.protocols import MAX_SECONDS
 from inferry.pipeline.plan import Planned
+from inferry.report.captions import readable
 
 EXAMPLE: Final = "inferry plan bundle/ --data folder-of-audio/ --shapes 4 --output plan.json"
 _BINS = 12
@@ -59,17 +60,13 @@ def command(
     # Last: what was measured is on the screen even if it cannot be written.
     write_plan(planned.plan, output)
     if not as_json:
-        console.out.print(f"written: {output}")
+        console.out.print(f"written: {console.escape(readable(output))}")
 
 
 def _show(planned: Planned) -> None:
     plan = planned.plan
-    most = max(bin_.count for bin_ in planned.histogram.bins(_BINS))
-    rows = [
-        (f"{bin_.low:,}-{bin_.high:,}", f"{bin_.count:,}", "█" * round(_BAR * bin_.count / most))
-        for bin_ in planned.histogram.bins(_BINS)
-    ]
-    console.out.print(console.table(f">{plan.axis}", ">count", "", rows=rows))
+    if plan.histogram.longest > 1:  # pictures have no length: every one is 1
+        _show_lengths(planned)
     if plan.buckets:
         shapes = [(f"{b.length:,}", f"{b.count:,}", str(b.batch_size)) for b in plan.buckets]
         console.out.print(console.table(">bucket", ">count", ">batch size", rows=shapes))
@@ -84,12 +81,23 @@ def _show(planned: Planned) -> None:
             for m in planned.choice.measurements
         ]
         console.out.print(console.table(">batch size", ">items/s", "gain", "", rows=measured))
-    planned_ones = "samples and windows" if planned.cut else "samples"
-    console.out.print(
-        f"{plan.count:,} {planned_ones}, batch size {plan.batch_size}; padded to real: {plan.padded_to_real:.3f}"
-        f" (in file order {planned.file_order_ratio:.3f}, all padded to the longest {plan.single_shape_ratio:.3f})"
-    )
+    noun = "samples and windows" if planned.cut else "sample" if plan.count == 1 else "samples"
+    if plan.histogram.shortest == plan.histogram.longest:
+        saved = "all of one size: nothing is padded"
+    else:
+        saved = (
+            f"padded to real: {plan.padded_to_real:.3f} (in file order {planned.file_order_ratio:.3f}, all padded to "
+            f"the longest {plan.single_shape_ratio:.3f})"
+        )
+    console.out.print(f"{plan.count:,} {noun}, batch size {plan.batch_size}; {saved}")
     if planned.cut:
         console.out.print(f"  {planned.cut:,} longer than --max-seconds, planned as windows")
     for row in planned.rejected:
         console.out.print(f"[yellow]rejected:[/] {console.escape(row.id)}: {row.stage}: {console.escape(row.reason)}")
+
+
+def _show_lengths(planned: Planned) -> None:
+    bins = planned.histogram.bins(_BINS)
+    most = max(bin_.count for bin_ in bins)
+    rows = [(f"{bin_.low:,}-{bin_.high:,}", f"{bin_.count:,}", "█" * round(_BAR * bin_.count / most)) for bin_ in bins]
+    console.out.print(console.table(f">{planned.plan.axis}", ">count", "", rows=rows))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -24,18 +24,31 @@ from inferry.cli.options import (
 )
 from inferry.core.errors import UsageError
 from inferry.core.protocols import MAX_SECONDS, Decoding
-from inferry.core.samples import Rejected
-from inferry.report.captions import FORMATS, Transcript, readable
+from inferry.report.captions import readable
 
-EXAMPLE: Final = "inferry predict bundle/ a.flac b.wav --format srt --output subtitles/"
+if TYPE_CHECKING:
+    from inferry.pipeline.model import Model
+    from inferry.pipeline.predict import Failed, Shown
+
+EXAMPLE: Final = "inferry predict bundle/ photo.jpg --question 'what colour is the cat?'"
 
 
 @console.verb
 def command(
     bundle: BundleArgument,
-    files: Annotated[list[Path], typer.Argument(help="Audio files.", metavar="FILE…")],
-    kind: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.")] = "text",
-    output: Annotated[Path | None, typer.Option(help="Folder for one file an input; default: the screen.")] = None,
+    files: Annotated[
+        list[Path], typer.Argument(help="Sounds, pictures, or .npz files of ready-made regions.", metavar="FILE…")
+    ],
+    question: Annotated[
+        list[str] | None, typer.Option(help="Asked about each picture; may be given several times.")
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(help="Draw the regions that were looked at over the picture, into this .png or .jpg.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", help="text or json; for sounds also srt, vtt and ctm.", metavar="NAME")
+    ] = "text",
+    output: Annotated[Path | None, typer.Option(help="Folder for one file an answer; default: the screen.")] = None,
     backend: Backend = "onnxruntime",
     threads: Threads = None,
     max_seconds: MaxSeconds = MAX_SECONDS,
@@ -47,13 +60,14 @@ def command(
     hotword_weight: HotwordWeight = Decoding.hotword_weight,
     as_json: Json = False,
 ) -> None:
-    """Text, subtitles or words with times; a bad file is named and the others go on (exit code 1)."""
+    """Text, labels or answers for single files; a bad file is named and the others go on (exit code 1)."""
+    from inferry.core.bundle import open_bundle
     from inferry.pipeline.model import load
-    from inferry.pipeline.predict import check_names, predict
+    from inferry.pipeline.predict import Failed, check_request, predict
 
-    _check(files, kind, output, as_json=as_json)
-    if output is not None or kind == "ctm":
-        check_names(files, kind)
+    questions = question or []
+    _check(files, kind, output, draw, as_json=as_json)
+    manner = check_request(open_bundle(bundle), files, kind, questions, draw)
     rows_only = as_json or (kind == "json" and output is None)
     rows: list[dict[str, object]] = []
     decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
@@ -61,19 +75,22 @@ def command(
         _interruptible(),
         load(bundle, backend, threads=threads, decoding=decoding, max_seconds=max_seconds) as model,
     ):
-        for answer in predict(model, files, detailed=rows_only or kind != "text"):
-            if isinstance(answer, Rejected):
-                rows.append({"file": answer.path, "error": f"{answer.stage}: {answer.reason}"})
+        for answer in predict(model, files, questions, detailed=rows_only or kind not in manner.plain):
+            if isinstance(answer, Failed):
+                rows.append(answer.to_json())
                 _name(answer)
                 continue
-            rows.append(answer.to_json())
-            if (windows := len(model.cut(answer.file))) > 1:
-                name = console.escape(str(answer.file))
-                console.err.print(f"{name}: longer than {max_seconds:g} s, joined from {windows} windows")
+            shown = answer.shown
+            rows.append(shown.to_json())
+            if answer.windows > 1:
+                name = console.escape(readable(shown.file))
+                console.err.print(f"{name}: longer than {max_seconds:g} s, joined from {answer.windows} windows")
             if output is not None:
-                _write(answer, kind, output, quiet=rows_only)
+                _write(shown, kind, output, quiet=rows_only)
             elif not rows_only:
-                _print(answer, kind, prefixed=len(files) > 1)
+                _print(shown, kind, prefixed=len(files) > 1)
+        if draw is not None and (answered := [row for row in rows if "error" not in row]):
+            _draw(model, files[0], str(answered[0]["question"]), draw)
     if rows_only:
         console.print_json(rows)
     if any("error" in row for row in rows):
@@ -90,10 +107,17 @@ def _interruptible() -> Iterator[None]:
         raise typer.Exit(console.EXIT_INTERRUPTED) from error
 
 
-def _check(files: Sequence[Path], kind: str, output: Path | None, *, as_json: bool) -> None:
-    """Refuse what cannot be meant before anything runs."""
+def _check(files: Sequence[Path], kind: str, output: Path | None, draw: Path | None, *, as_json: bool) -> None:
+    """Refuse what no bundle can mean before one is opened."""
+    from inferry.pipeline.draw import check_drawing
+    from inferry.pipeline.predict import FORMATS, check_names
+
     if kind not in FORMATS:
         raise UsageError(f"there is no format {kind!r}; available: {', '.join(FORMATS)}")
+    if draw is not None:
+        check_drawing(files, draw)
+    if output is not None or kind == "ctm":
+        check_names(files, kind)
     if output is not None:
         if output.exists() and not output.is_dir():
             raise UsageError(f"{output} is no folder: choose another --output")
@@ -104,19 +128,28 @@ def _check(files: Sequence[Path], kind: str, output: Path | None, *, as_json: bo
         raise UsageError(f"{len(files)} files make {len(files)} {kind} files: add --output DIR")
 
 
-def _name(bad: Rejected) -> None:
-    reason = console.escape(f"{bad.stage}: {bad.reason}")
-    console.err.print(f"[bold red]{console.escape(bad.path)}:[/] {reason}")
+def _name(bad: "Failed") -> None:
+    asked = "" if bad.question is None else f" ({bad.question})"
+    console.err.print(f"[bold red]{console.escape(bad.file + asked)}:[/] {console.escape(bad.reason)}")
 
 
-def _print(answer: Transcript, kind: str, *, prefixed: bool) -> None:
-    prefix = f"{readable(answer.file)}: " if prefixed and kind == "text" else ""
-    typer.echo(prefix + FORMATS[kind](answer), nl=False)
+def _print(shown: "Shown", kind: str, *, prefixed: bool) -> None:
+    prefix = shown.heading if prefixed and kind == "text" else ""
+    typer.echo(prefix + shown.render(kind), nl=False)
 
 
-def _write(answer: Transcript, kind: str, output: Path, *, quiet: bool) -> None:
-    from inferry.pipeline.predict import write_transcript
+def _write(shown: "Shown", kind: str, output: Path, *, quiet: bool) -> None:
+    from inferry.pipeline.predict import write_answer
 
-    path = write_transcript(answer, kind, output)
+    path = write_answer(shown, kind, output)
     if not quiet:
         typer.echo(readable(path))
+
+
+def _draw(model: "Model", file: Path, question: str, output: Path) -> None:
+    from inferry.pipeline.draw import draw
+
+    regions = draw(model, file, question, output)
+    found = {0: "the detector found no region to draw", 1: "1 region, with its score"}
+    told = found.get(regions, f"{regions} regions, the best with rank and score")
+    console.err.print(f"{console.escape(readable(output))}: {told}")

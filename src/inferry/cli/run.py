@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import typer
+
 from inferry.cli import console
 from inferry.cli.decoding import decoding_of
 from inferry.cli.evaluate import show_evaluation
@@ -15,9 +17,11 @@ from inferry.cli.options import (
     Beta,
     Checkpoint,
     Data,
+    Detector,
     FamilyArgument,
     Hotword,
     HotwordWeight,
+    ImageSize,
     Json,
     LanguageModel,
     Layout,
@@ -29,12 +33,14 @@ from inferry.cli.options import (
     Precision,
     Strict,
     Threads,
+    Tokenizer,
     Workers,
 )
 from inferry.core.bundle import Bundle
-from inferry.core.protocols import MAX_SECONDS, Decoding
+from inferry.core.protocols import MAX_SECONDS, Decoding, ExportOptions
 from inferry.pipeline.export import Export
 from inferry.pipeline.run import Outcome
+from inferry.report.captions import readable
 
 EXAMPLE: Final = "inferry run wav2vec2 --checkpoint wav2vec2-base-960h/ --data LibriSpeech/test-clean --output run/"
 
@@ -60,6 +66,9 @@ def command(
     beta: Beta = Decoding.beta,
     hotword: Hotword = None,
     hotword_weight: HotwordWeight = Decoding.hotword_weight,
+    image_size: ImageSize = None,
+    tokenizer: Tokenizer = None,
+    detector: Detector = None,
     no_reference: NoReference = False,
     strict: Strict = False,
     as_json: Json = False,
@@ -73,20 +82,31 @@ def command(
     exported = None if as_json else _show_bundle
     with console.progress_bar(quiet=as_json) as progress:
         made = run(
-            family, checkpoint, data, output, options, reference=not no_reference, progress=progress, exported=exported
+            family,
+            checkpoint,
+            data,
+            output,
+            options,
+            choices=ExportOptions(image_size, tokenizer, detector),
+            reference=not no_reference,
+            progress=progress,
+            exported=exported,
         )
     if as_json:
         metrics = None if made.evaluation is None else made.evaluation.to_json(rows=False)
         report = str(made.report)
-        console.print_json({"run": str(made.run.path), **made.run.info, "metrics": metrics, "report": report})
+        ending = {"metrics": metrics, "unscored": made.unscored or None, "report": report}
+        console.print_json({"run": str(made.run.path), **made.run.info, **ending})
     else:
         _show(made)
     exit_if_quarantined(made.run, strict=strict)
+    if made.failed:
+        raise typer.Exit(console.EXIT_FAILED)
 
 
 def _show_bundle(made: Export | None, bundle: Bundle) -> None:
     if made is None:
-        console.out.print(f"{bundle.path}: exported before from the same weights")
+        console.out.print(f"{console.escape(readable(bundle.path))}: exported before from the same weights")
     else:
         show_export(made)
 
@@ -97,4 +117,4 @@ def _show(outcome: Outcome) -> None:
         show_evaluation(outcome.evaluation)
     else:
         console.out.print(f"[bold yellow]not scored:[/] {console.escape(outcome.unscored)}")
-    console.out.print(f"report: {outcome.report}")
+    console.out.print(f"report: {console.escape(readable(outcome.report))}")

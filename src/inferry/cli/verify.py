@@ -20,7 +20,9 @@ def command(bundle: BundleArgument, as_json: Json = False) -> None:
     else:
         for problem in found.problems:
             console.out.print(f"[bold red]{console.escape(problem)}[/]")
-        verdict = f"{len(found.problems)} problems" if found.problems else "all as written"
-        console.out.print(f"{found.path}: {found.files} files, {found.bytes / 1e6:.1f} MB: {verdict}")
+        count = len(found.problems)
+        verdict = f"{count} problem{'' if count == 1 else 's'}" if count else "all as written"
+        name = console.escape(str(found.path))
+        console.out.print(f"{name}: {found.files} files, {found.bytes / 1e6:.1f} MB: {verdict}")
     if found.problems:
         raise typer.Exit(console.EXIT_FAILED)

@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,11 @@ MODEL: Final = "model.onnx"
 PROCESSOR: Final = "processor.json"
 PARITY: Final = "parity.json"
 _CACHE: Final = "compiled"
+
+
+def part_file(name: str) -> str:
+    """The file of a further graph."""
+    return f"{name}.onnx"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Manifest:
         tools: Versions of what wrote it.
         files: All files but the manifest.
         notes: Decisions of the reader that a user should know.
+        parts: Further graphs, by name: the file of each.
+        options: The `ExportOptions` that were given.
     """
 
     family: str
@@ -55,6 +62,8 @@ class Manifest:
     tools: Mapping[str, str]
     files: Mapping[str, FileEntry]
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of manifest.json."""
@@ -69,6 +78,8 @@ class Manifest:
             "tools": dict(self.tools),
             "files": {name: {"size": entry.size, "sha256": entry.sha256} for name, entry in sorted(self.files.items())},
             "notes": list(self.notes),
+            "parts": dict(self.parts),
+            "options": dict(self.options),
         }
 
     @classmethod
@@ -84,6 +95,8 @@ class Manifest:
             tools=dict(row["tools"]),
             files={name: FileEntry(int(e["size"]), str(e["sha256"])) for name, e in row["files"].items()},
             notes=tuple(row.get("notes", ())),
+            parts=dict(row.get("parts", {})),
+            options=dict(row.get("options", {})),
         )
 
 
@@ -174,6 +187,8 @@ def open_bundle(path: Path | str) -> Bundle:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{file} is broken ({type(error).__name__}: {error}): export the bundle again") from error
     missing = [name for name in manifest.files if not (folder / name).is_file()]
+    # What is not among the files is not verified either.
+    missing += [name for name in manifest.parts.values() if name not in manifest.files]
     if missing:
         raise BundleError(f"{folder} lacks {', '.join(missing)}: export the bundle again")
     return Bundle(folder, manifest)

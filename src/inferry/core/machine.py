@@ -52,7 +52,7 @@ def package_version(package: str) -> str | None:
 
 def signature() -> dict[str, str]:
     """Machine and versions that every number carries."""
-    packages = ("inferry", "numpy", "onnxruntime", "soundfile", "soxr")
+    packages = ("inferry", "numpy", "onnxruntime", "soundfile", "soxr", "pillow", "tokenizers")
     versions = {name: found for name in packages if (found := package_version(name))}
     return {
         "machine": f"{processor_name()} ({platform.machine()}), {available_threads()} threads",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from inferry.core.samples import Audio, Features, Prediction, Source
+from inferry.core.samples import Features, Prediction, Source
 from inferry.core.specs import Array, TensorSpec
 
 MAX_SECONDS: Final = 36.0
@@ -26,6 +26,7 @@ class Checkpoint:
         processor: The content of processor.json: all of pre- and post-processing.
         files: Further text files for the bundle (vocab.json, labels.txt ...), by name.
         notes: What the reader decided that a user should know (one sentence each).
+        parts: Further networks that the processor runs (a region detector), by the names of `Recipe.parts`.
     """
 
     family: str
@@ -36,6 +37,32 @@ class Checkpoint:
     processor: Mapping[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    parts: Mapping[str, "Checkpoint"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a user may choose when a checkpoint is read. A recipe names those that it takes; None is its default.
+
+    Attributes:
+        image_size: Pixels of both sides of the network's input.
+        tokenizer: A folder with the tokenizer, or the name of a published one, which is fetched once.
+        detector: The region detector's weight file, the name of a published one, or ``none``.
+    """
+
+    image_size: int | None = None
+    tokenizer: str | None = None
+    detector: str | None = None
+
+    @property
+    def given(self) -> dict[str, int | str]:
+        """Those that were chosen, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def flag_of(option: str) -> str:
+    """What the command line calls one of the `ExportOptions`."""
+    return f"--{option.replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,13 @@ class Processor(Protocol):
         Raises:
             SampleError: Likewise.
         """
+
+
+Runner = Callable[[Mapping[str, Array]], dict[str, Array]]
+"""Runs a further network of a bundle; may be called from any thread.
+
+Raises `BackendError` where the runtime refuses.
+"""
 
 
 class Decoder(Protocol):
@@ -259,7 +293,7 @@ class PresetFile:
         url: Release address; empty when `repo` names a Hugging Face repository.
         repo: Hugging Face repository.
         size: Bytes, None if the publisher does not state it.
-        sha256: None if the publisher does not state it (a Hugging Face repository states its own).
+        sha256: Or its first digits; None if the publisher does not state it (a Hugging Face repository states its own).
         required: Whether the checkpoint is unusable without it.
     """
 
@@ -273,7 +307,7 @@ class PresetFile:
 
 @dataclass(frozen=True)
 class OldRecipe:
-    """How the family's published recipe feeds its data, for comparison only. Padding counts as sound there.
+    """How the family's published recipe feeds its data, for comparison only. Padding counts as input there.
 
     Attributes:
         length: Every sample is padded to this length along the planned axis.
@@ -288,33 +322,52 @@ class OldRecipe:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A further network of a family, which its processor runs on single samples.
+
+    Attributes:
+        build: Tensors to graph; its batch dimension, if it has one, is 1.
+        reference: The original network; raises MissingDependencyError without the extra.
+        probes: Inputs for the self-check at export, as the graph takes them.
+    """
+
+    build: Callable[[Checkpoint], Network]
+    reference: Callable[[Checkpoint], Reference]
+    probes: Callable[[Checkpoint], Sequence[Mapping[str, Array]]]
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A model family, as the list of its parts. Knows no backend and no data set.
 
     Attributes:
         family: Registry key.
-        task: ``speech-recognition`` …
+        task: ``speech-recognition``, ``image-classification`` or ``visual-question-answering``.
         summary: One line for `inferry models`.
         presets: Published checkpoints.
-        read: Checkpoint path to tensors.
+        read: Checkpoint path to tensors, as the user wants it.
         build: Tensors to graph.
-        processor: From processor.json and the bundle's text files.
+        processor: From processor.json, the bundle's text files, and what runs its further networks.
         decoder: Likewise, and how the user wants it decoded.
         reference: The original network from a checkpoint; raises MissingDependencyError without the extra.
-        probes: Sounds for the self-check at export: several lengths, seeded.
+        probes: Samples for the self-check at export, from processor.json: several lengths, seeded.
         cutter: For inputs too long for one pass, from processor.json; None where the task has none.
         old_recipe: What ``inferry bench --baseline recipe`` compares with; None where there is none.
+        takes: Names of the `ExportOptions` that `read` heeds.
+        parts: Further networks, by the names of `Checkpoint.parts`.
     """
 
     family: str
     task: str
     summary: str
     presets: tuple[Preset, ...]
-    read: Callable[[Path], Checkpoint]
+    read: Callable[[Path, ExportOptions], Checkpoint]
     build: Callable[[Checkpoint], Network]
-    processor: Callable[[Mapping[str, Any], Mapping[str, str]], Processor]
+    processor: Callable[[Mapping[str, Any], Mapping[str, str], Mapping[str, Runner]], Processor]
     decoder: Callable[[Mapping[str, Any], Mapping[str, str], Decoding], Decoder]
     reference: Callable[[Checkpoint], Reference]
-    probes: Callable[[Mapping[str, Any]], Sequence[Audio]]
+    probes: Callable[[Mapping[str, Any]], Sequence[Source]]
     cutter: Callable[[Mapping[str, Any]], Cutter] | None = None
     old_recipe: OldRecipe | None = None
+    takes: tuple[str, ...] = ()
+    parts: Mapping[str, Part] = field(default_factory=dict)

@@ -50,6 +50,19 @@ class Run:
         """Whether it is finished and nobody took its files away; they can be written again from the journal."""
         return self.finished and all((self.path / name).is_file() for name in (PREDICTIONS, ERRORS))
 
+    def text(self, name: str) -> str | None:
+        """A text file of the run, None where it has none of that name.
+
+        Raises:
+            RunError: It cannot be read.
+        """
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeError) as error:
+            raise RunError(f"{self.path / name} cannot be read ({error}); run the same inference again") from error
+
     def rows(self, name: str = PREDICTIONS) -> Iterator[dict[str, Any]]:
         """Rows of predictions.jsonl or errors.jsonl, one at a time.
 
@@ -80,6 +93,8 @@ def open_run(path: Path | str) -> Run:
         info = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{file} is broken ({error}): remove the folder and run again") from error
+    if not isinstance(info, dict) or not isinstance(info.get("config"), dict):
+        raise RunError(f"{file} is broken (it has no config): remove the folder and run again")
     return Run(folder, info)
 
 
@@ -95,12 +110,12 @@ def begin_run(path: Path, config: Mapping[str, Any]) -> Run:
     """
     if (path / RUN).is_file():
         run = open_run(path)
-        before = run.info.get("config", {})
+        before = run.info["config"]
         changed = sorted(k for k in {*before, *config} if before.get(k) != config.get(k))
         if changed:
-            raise RunError(
-                f"{path} holds a run with another {', '.join(changed)}: choose another --output, or remove the folder"
-            )
+            same = before.keys() == config.keys()
+            what = f"with another {', '.join(changed)}" if same else "of another version of Inferry"
+            raise RunError(f"{path} holds a run {what}: choose another --output, or remove the folder")
         return run
     if path.exists() and (not path.is_dir() or any(p.name != "bundle" for p in path.iterdir())):
         raise RunError(f"{path} exists and is not a run: choose another --output")

@@ -54,6 +54,10 @@ class ImageFile:
     path: Path
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom as parts of a picture's width and height."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Regions:
     """What a region detector found in a picture, best first.
@@ -62,11 +66,30 @@ class Regions:
         box_features: ``(boxes, 1024)`` float32.
         box_coordinates: ``(boxes, 4)`` float32: left, top, right, bottom in pixels of the resized picture.
         box_mask: ``(boxes,)``, true where a box is valid; None for all.
+        box_scores: ``(boxes,)`` float32, how sure the detector is, 0 to 1; None if unknown. No network takes them.
+        picture_size: Height and width of the resized picture; None if unknown.
     """
 
     box_features: Array
     box_coordinates: Array
     box_mask: Array | None = None
+    box_scores: Array | None = None
+    picture_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionFile:
+    """Ready-made regions on disk: arrays as in `Regions`, each in a .npy file, or all in one .npz file.
+
+    Attributes:
+        box_features: A .npy file, or the .npz file.
+        box_coordinates: A .npy file, or the same .npz file.
+        box_mask: Likewise; None where all boxes are valid. A .npz file without ``box_mask`` has valid boxes only.
+    """
+
+    box_features: Path
+    box_coordinates: Path
+    box_mask: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +106,26 @@ class Question:
 
     image: Image | ImageFile | None = None
     text: str | None = None
-    regions: Regions | None = None
+    regions: Regions | RegionFile | None = None
     token_ids: Array | None = None
     type_ids: Array | None = None
 
 
 Source = Audio | AudioFile | Image | ImageFile | Question
 """What a sample's input can be."""
+
+Reference = str | tuple[str, ...]
+"""What people say about a sample: a transcript; the 0-based index of a picture's class, several joined by ``|`` where
+any of them is right; the answers of all people to a question."""
+
+
+def path_of(source: Source) -> Path | None:
+    """The file that a source lies in; None for one in memory."""
+    if isinstance(source, Question):
+        if isinstance(source.regions, RegionFile):
+            return source.regions.box_features
+        return None if source.image is None else path_of(source.image)
+    return source.path if isinstance(source, AudioFile | ImageFile) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +135,12 @@ class Sample:
     Attributes:
         id: Unique within the data set.
         source: The input.
-        reference: What a person says it is, None if unknown: a transcript, or for a picture the 0-based index of its
-            class, several joined by ``|`` where any of them is right.
+        reference: What people say, None if unknown.
     """
 
     id: str
     source: Source
-    reference: str | None = None
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,9 +296,11 @@ class Features:
         length: Size along the dynamic axis that the shape plan buckets.
         seconds: Duration of the sound, None for other tasks.
         answer: The prediction where the input alone decides it (silence has no words), so that no network is asked.
+        regions: Of a picture, where the best regions lie that the network looks at.
     """
 
     inputs: Mapping[str, Array]
     length: int
     seconds: float | None = None
     answer: Transcription | None = None
+    regions: tuple[Box, ...] = ()

@@ -8,6 +8,10 @@ LOGITS: Final[dict[str, float]] = {"fp32": 1e-4}
 NEAR_TIE: Final[float] = 2e-4
 """Scores nearer than this can change places within `LOGITS["fp32"]`; the sample alone settles such an answer."""
 
+PART: Final[float] = 1e-4
+"""Greatest difference of what a further network gives, as a part of the output's scale: its outputs have several units
+(features, pixels, scores)."""
+
 SAME: Final[float] = 1e-8
 """Greatest difference of a tensor, as a part of its scale, where the same operators see the same numbers."""
 

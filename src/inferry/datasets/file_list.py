@@ -11,11 +11,13 @@ from inferry.datasets.rows import Rows, file_ids, is_audio, is_image, read_sidec
 KIND = "files"
 LOOKS_FOR = "a sound or picture file, or a .txt or .lst file that lists one path a line"
 _LISTS = {".txt", ".lst"}
+_OTHERS = {"val_label.txt", "ILSVRC2012_validation_ground_truth.txt"}
+"""ImageNet's label files, which list no paths."""
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a sound, a picture or a list, by its name (a LibriSpeech transcript is none)."""
-    listing = path.suffix.lower() in _LISTS and not path.name.endswith(".trans.txt")
+    """Whether this is a sound, a picture or a list, by its name (a transcript or ImageNet's labels are none)."""
+    listing = path.suffix.lower() in _LISTS and not path.name.endswith(".trans.txt") and path.name not in _OTHERS
     return path.is_file() and (is_audio(path.name) or is_image(path.name) or listing)
 
 

@@ -47,7 +47,9 @@ class _Folder:
 
 
 def detect(path: Path) -> bool:
-    """Whether one of the label files lies in the folder, or at most three levels below."""
+    """Whether one of the label files lies in the folder, or at most three levels below; or whether this is one."""
+    if path.is_file():
+        return path.name in {LABELS, GROUND_TRUTH}
     return path.is_dir() and any({LABELS, GROUND_TRUTH} & {*folder.files} for folder in walk(path, _DEPTH))
 
 
@@ -61,7 +63,7 @@ def load(path: Path) -> Dataset:
         DatasetError: There is no label file, it cannot be read, or it counts like the development kit and there is no
             ``meta.mat`` to translate it.
     """
-    folder = _search(path)
+    folder = _search(path.parent if path.is_file() else path)
     rows = Rows()
     if folder.labels is not None:
         lines = _label_lines(rows, folder.labels)
@@ -96,9 +98,9 @@ def _label_lines(rows: Rows, path: Path) -> list[tuple[str, int]]:
     """Names and classes; other lines are rejected."""
     lines = []
     for number, line in enumerate(_text(path), 1):
-        name, _, label = line.strip().rpartition(" ")
+        *name, label = line.strip().rsplit(maxsplit=1) or [""]
         if name and label.isascii() and label.isdigit():
-            lines.append((name.strip(), int(label)))
+            lines.append((name[0], int(label)))
         elif line.strip():
             reason = f"{path.name}, line {number}: expected a file name and a class, found: {line[:80]}"
             rows.reject(f"{path.name}:{number}", str(path), reason)

@@ -18,6 +18,8 @@ from inferry.datasets import (
     jsonl,
     librispeech,
     manifest_v3,
+    vqa_tensors,
+    vqa_v2,
 )
 
 
@@ -48,6 +50,9 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
     Layout(file_list.KIND, file_list.LOOKS_FOR, file_list.detect, file_list.load),
     Layout(imagenet_val.KIND, imagenet_val.LOOKS_FOR, imagenet_val.detect, imagenet_val.load),
     Layout(any_of.KIND, any_of.LOOKS_FOR, any_of.detect, any_of.load),
+    Layout(vqa_v2.KIND, vqa_v2.LOOKS_FOR, vqa_v2.detect, vqa_v2.load),
+    Layout(vqa_v2.REGIONS_KIND, vqa_v2.REGIONS_LOOKS_FOR, vqa_v2.detect_regions, vqa_v2.load_regions),
+    Layout(vqa_tensors.KIND, vqa_tensors.LOOKS_FOR, vqa_tensors.detect, vqa_tensors.load),
     Layout(audio_folder.KIND, audio_folder.LOOKS_FOR, audio_folder.detect, audio_folder.load, general=True),
     Layout(
         image_folder.CLASS_KIND,

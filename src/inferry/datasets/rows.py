@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Final
 
-from inferry.core.samples import AudioFile, Dataset, ImageFile, Rejected, Sample
+from inferry.core.samples import Dataset, Reference, Rejected, Sample, Source, path_of
 
 AUDIO_SUFFIXES: Final = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".sph", ".aif", ".aiff", ".au")
 """File names that count as sound, compared in lower case."""
@@ -31,22 +31,22 @@ class Rows:
     items: list[Sample | Rejected] = field(default_factory=list)
     _places: dict[str, str] = field(default_factory=dict)
 
-    def add(self, name: str, source: AudioFile | ImageFile, reference: str | None, place: str = "") -> None:
+    def add(self, name: str, source: Source, reference: Reference | None, place: str = "") -> None:
         """Keep a sample.
 
         Args:
             name: Its id; characters that cannot be printed are escaped.
-            source: The sound or picture.
-            reference: The transcript, or the classes (see `class_reference`).
+            source: The input.
+            reference: The transcript, the classes (see `class_reference`), or the answers of people.
             place: Where the row stands, for people; the path of the source if empty.
         """
         key = printable(name)
-        where = printable(place or str(source.path))
+        where = printable(place or _path(source))
         if not key.strip():
-            self.reject(where, str(source.path), "the id is empty; every sample needs a name")
+            self.reject(where, _path(source), "the id is empty; every sample needs a name")
         elif key in self._places:
             reason = f"the id {key} is used twice: first by {self._places[key]}, again by {where}; the first is kept"
-            self.reject(key, str(source.path), reason)
+            self.reject(key, _path(source), reason)
         else:
             self._places[key] = where
             self.items.append(Sample(key, source, reference))
@@ -58,6 +58,10 @@ class Rows:
     def dataset(self, kind: str, path: Path) -> Dataset:
         """All rows in their order."""
         return Dataset(kind, path, tuple(self.items))
+
+
+def _path(source: Source) -> str:
+    return str(path_of(source) or "")
 
 
 def is_audio(name: str) -> bool:

@@ -13,6 +13,9 @@ from inferry.core.errors import UsageError
 CONFIDENCE = 0.95
 """Share of resamples inside an interval."""
 
+RESAMPLES = 1000
+"""Unless told."""
+
 _DRAWS_AT_ONCE = 1 << 20
 
 Counts = npt.NDArray[np.int64]

@@ -30,7 +30,7 @@ def find_mix_up(pictures: _Pictures, classes: int) -> MixUp | None:
     tried on the rest, and the other way round. So a set with one picture a class can show a shift, but no permutation.
 
     Args:
-        pictures: Label and best class of each picture that has one label.
+        pictures: Label and best class of each picture that has one label; a label may be none of the network's.
         classes: How many the network has.
     """
     count = len(pictures)
@@ -54,7 +54,8 @@ def find_mix_up(pictures: _Pictures, classes: int) -> MixUp | None:
         return None
     reason = (
         f"{found} {100 * permuted:.1f} % would be with other numbers for the same labels: they count the classes in "
-        f"another order than the network (ImageNet's development kit does; its meta.mat translates them)"
+        f"another order than the network, as ImageNet's development kit does (its meta.mat translates them) and as "
+        f"class folders do where some are missing or renamed"
     )
     return MixUp("permutation", 0, 100 * permuted, reason)
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from inferry.core.errors import RunError
-from inferry.metrics.bootstrap import Interval, bootstrap_intervals
+from inferry.metrics.bootstrap import RESAMPLES, Interval, bootstrap_intervals
 from inferry.metrics.class_numbering import find_mix_up
 from inferry.metrics.classification_scores import (
     Accuracy,
@@ -17,9 +17,6 @@ from inferry.metrics.classification_scores import (
     Confusion,
     PictureResult,
 )
-
-RESAMPLES: Final = 1000
-"""Of the bootstrap, unless told."""
 
 
 class Picture(NamedTuple):
@@ -51,7 +48,11 @@ def score_classification(
         RunError: A reference is no class of the network.
         UsageError: Fewer than one resample, or a negative seed.
     """
-    rows = tuple(_result(picture, len(labels)) for picture in pictures)
+    rows = tuple(map(_result, pictures))
+    single = [(row.reference[0], row.best) for row in rows if len(row.reference) == 1]
+    mix_up = find_mix_up(single, len(labels))
+    # Labels from 1 on have one class that the network lacks: shown to be that, they are scored, and it is named.
+    _require_classes(rows, len(labels), len(labels) if mix_up is not None and mix_up.offset == -1 else len(labels) - 1)
     hits = np.array([[row.top1, row.top5] for row in rows], np.int64).reshape(len(rows), 2)
     intervals = bootstrap_intervals(hits, np.ones_like(hits), resamples, seed)
     made = f"bootstrap:{resamples},seed:{seed}|inferry:{version('inferry')}"
@@ -59,10 +60,7 @@ def score_classification(
         _accuracy(name, f"{name}|{made}", int(hits[:, column].sum()), len(rows), intervals[column])
         for column, name in enumerate(("top1", "top5"))
     )
-    single = [(row.reference[0], row.best) for row in rows if len(row.reference) == 1]
-    return ClassificationScore(
-        top1, top5, _classes(rows, labels), _confusions(rows, labels), find_mix_up(single, len(labels)), rows
-    )
+    return ClassificationScore(top1, top5, _classes(rows, labels), _confusions(rows, labels), mix_up, rows)
 
 
 def parse_reference(reference: str, classes: int) -> tuple[int, ...]:
@@ -75,18 +73,40 @@ def parse_reference(reference: str, classes: int) -> tuple[int, ...]:
     Raises:
         ValueError: It names none, or one that the network does not have.
     """
-    parts = reference.split("|")
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise ValueError(f"{reference!r} is no class index, nor several joined by |")
-    numbers = tuple(dict.fromkeys(map(int, parts)))
+    numbers = _numbers(reference)
     if max(numbers) >= classes:
-        raise ValueError(f"class {max(numbers)} is none of the network's {classes} (0 to {classes - 1})")
+        raise ValueError(_foreign(max(numbers), classes))
     return numbers
 
 
-def _result(picture: Picture, classes: int) -> PictureResult:
+def _numbers(reference: str) -> tuple[int, ...]:
+    parts = reference.split("|")
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{reference!r} is no class index, nor several joined by |")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _foreign(number: int, classes: int) -> str:
+    return f"class {number} is none of the network's {classes} (0 to {classes - 1})"
+
+
+def _require_classes(rows: Sequence[PictureResult], classes: int, last: int) -> None:
+    """Refuse labels of another network."""
+    wrong = next((row for row in rows if max(row.reference) > last), None)
+    if wrong is None:
+        return
+    highest = max(max(row.reference) for row in rows)
+    from_one = highest == classes and all(min(row.reference) > 0 for row in rows)
+    hint = f". The labels go up to {highest} and none is 0: do they count from 1 on?" if from_one else ""
+    raise RunError(
+        f"the reference of {wrong.id}: {_foreign(max(wrong.reference), classes)}."
+        f" The labels of the data set are not those of this network{hint}"
+    )
+
+
+def _result(picture: Picture) -> PictureResult:
     try:
-        reference = parse_reference(picture.reference, classes)
+        reference = _numbers(picture.reference)
     except ValueError as error:
         raise RunError(
             f"the reference of {picture.id}: {error}. The labels of the data set are not those of this network"
@@ -108,7 +128,7 @@ def _accuracy(name: str, signature: str, correct: int, pictures: int, interval: 
 
 
 def _name(classes: Sequence[int], labels: Sequence[str]) -> str:
-    return " | ".join(labels[index] for index in classes)
+    return " | ".join(labels[index] if index < len(labels) else f"class {index}" for index in classes)
 
 
 def _classes(rows: Sequence[PictureResult], labels: Sequence[str]) -> tuple[ClassScore, ...]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from inferry.core.errors import RunError
+from inferry.core.scores import Rate
 
 _CONFUSIONS: Final = 20
 """Written to metrics.json; the rows have them all."""
@@ -134,6 +135,29 @@ class ClassificationScore:
     confusions: tuple[Confusion, ...]
     mix_up: MixUp | None = None
     rows: tuple[PictureResult, ...] = ()
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """The best class, and the five best."""
+        return tuple(
+            Rate(name, one.rate, one.low, one.high, f"{one.correct:,} of {one.pictures:,} pictures", one.signature)
+            for name, one in (("top-1", self.top1), ("top-5", self.top5))
+        )
+
+    @property
+    def scored(self) -> int:
+        """Pictures that were scored."""
+        return self.top1.pictures
+
+    @property
+    def exact(self) -> int:
+        """Pictures whose best class is right."""
+        return self.top1.correct
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Labels that count the classes in another way than the network."""
+        return () if self.mix_up is None else (self.mix_up.reason,)
 
     @property
     def signature(self) -> str:

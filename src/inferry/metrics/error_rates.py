@@ -8,12 +8,9 @@ import numpy as np
 import rapidfuzz
 from rapidfuzz.distance import Levenshtein
 
-from inferry.metrics.bootstrap import Interval, bootstrap_intervals
+from inferry.metrics.bootstrap import RESAMPLES, Interval, bootstrap_intervals
 from inferry.metrics.normalisation import normalisation as normalisation_named
 from inferry.metrics.scores import ErrorRate, SpeechScore, Utterance, UtteranceErrors
-
-RESAMPLES = 1000
-"""Of the bootstrap, unless told."""
 
 
 @dataclass(slots=True)

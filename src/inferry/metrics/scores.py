@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from inferry.core.errors import RunError
+from inferry.core.scores import Rate
 
 
 class Utterance(NamedTuple):
@@ -53,6 +54,14 @@ class ErrorRate:
     high: float | None
     signature: str
     reason: str = ""
+
+    @property
+    def counted(self) -> str:
+        """What is behind the rate."""
+        return (
+            f"{self.edits:,} edits of {self.reference_units:,}: {self.substitutions:,} substituted, "
+            f"{self.deletions:,} missing, {self.insertions:,} inserted"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` inverts it."""
@@ -125,6 +134,32 @@ class SpeechScore:
     exact_matches: int
     normalisation: str
     rows: tuple[UtteranceErrors, ...] = ()
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """Words, characters, and characters without spaces."""
+        return tuple(
+            Rate(name, one.rate, one.low, one.high, one.counted, one.signature)
+            for name, one in (("WER", self.wer), ("CER", self.cer), ("CER without spaces", self.cer_without_spaces))
+        )
+
+    @property
+    def scored(self) -> int:
+        """Utterances that were scored."""
+        return self.wer.utterances
+
+    @property
+    def exact(self) -> int:
+        """Utterances whose text is right to the last character."""
+        return self.exact_matches
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The character accuracy under the names that older recipes give it."""
+        accuracy = self.character_accuracy
+        if accuracy is None:
+            return ()
+        return (f"character accuracy {accuracy:.2f} % (what older recipes print as wer or Acc)",)
 
     @property
     def character_accuracy(self) -> float | None:

@@ -12,11 +12,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from inferry.metrics.bootstrap import bootstrap_intervals
+from inferry.metrics.bootstrap import RESAMPLES, bootstrap_intervals
 from inferry.metrics.vqa_scores import AnswerRate, QuestionResult, VqaScore
-
-RESAMPLES: Final = 1000
-"""Of the bootstrap, unless told."""
 
 UNKNOWN: Final = 1
 """The class of every answer outside the vocabulary; 0 is the padding class."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inferry.core.errors import RunError
+from inferry.core.scores import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,35 @@ class VqaScore:
     expected: int
     right: int
     rows: tuple[QuestionResult, ...] = ()
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """The original's figures, then the official accuracy."""
+        said = f"of {self.questions:,} questions"
+        named = [
+            ("VQA score", self.vqa_score, said),
+            ("precision", self.precision, f"{self.right:,} right of {self.given:,} answers given"),
+            ("recall", self.recall, f"{self.right:,} given of {self.expected:,} answers expected"),
+            ("F1", self.f1, ""),
+        ]
+        if self.vqa_accuracy is not None:
+            named.append(("VQA accuracy (official)", self.vqa_accuracy, said))
+        return tuple(Rate(name, one.rate, one.low, one.high, text, one.signature) for name, one, text in named)
+
+    @property
+    def scored(self) -> int:
+        """Questions that were scored."""
+        return self.questions
+
+    @property
+    def exact(self) -> int:
+        """Questions whose answer has the full weight."""
+        return sum(row.score >= 1 for row in self.rows)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     @property
     def signature(self) -> str:

@@ -21,7 +21,7 @@ RECIPE = Recipe(
     presets=(
         _preset("facebook/data2vec-audio-base-960h", "LibriSpeech test-clean/other WER 2.77/7.08 % (model card)"),
     ),
-    read=read_data2vec_audio,
+    read=lambda path, _: read_data2vec_audio(path),
     build=build,
     processor=processor,
     decoder=decoder,

@@ -29,7 +29,7 @@ RECIPE = Recipe(
         _preset("deepspeech2-librispeech", "librispeech_pretrained_v3.ckpt", "see the release notes of V3.0"),
         _preset("deepspeech2-ted", "ted_pretrained_v3.ckpt", "see the release notes of V3.0"),
     ),
-    read=read_deepspeech2,
+    read=lambda path, _: read_deepspeech2(path),
     build=build,
     processor=processor,
     decoder=decoder,

@@ -22,7 +22,7 @@ RECIPE = Recipe(
         _preset("facebook/wav2vec2-base-960h", "LibriSpeech test-clean/other WER 3.4/8.6 % (model card)"),
         _preset("facebook/wav2vec2-large-960h-lv60-self", "LibriSpeech test-clean/other WER 1.9/3.9 % (model card)"),
     ),
-    read=read_wav2vec2,
+    read=lambda path, _: read_wav2vec2(path),
     build=build,
     processor=processor,
     decoder=decoder,

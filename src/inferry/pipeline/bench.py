@@ -14,14 +14,14 @@ from inferry.core.files import to_json_text, write_atomic
 from inferry.core.machine import signature
 from inferry.core.runs import BENCH
 from inferry.pipeline.benchmark.ceiling import CeilingProbe, best_of, open_ceiling
-from inferry.pipeline.benchmark.cells import Task, own_task, recipe_task
+from inferry.pipeline.benchmark.cells import Job, own_job, recipe_job
 from inferry.pipeline.benchmark.configurations import Configuration, configurations, with_recipe
 from inferry.pipeline.benchmark.operations import operation_counter
 from inferry.pipeline.benchmark.recipe import old_recipe_of
 from inferry.pipeline.benchmark.results import Benchmark, Startup
 from inferry.pipeline.benchmark.rounds import Rules, Series, rest, run_rounds
 from inferry.pipeline.benchmark.startup import measure_startup
-from inferry.pipeline.benchmark.summary import Measured, configuration_results, ratios_to_first
+from inferry.pipeline.benchmark.summary import Measured, configuration_results, ratios_to_first, require_references
 from inferry.pipeline.benchmark.workload import SEED, Workload, data_pool, fitting_count, make_workload, noise_pool
 from inferry.pipeline.model import Model
 from inferry.pipeline.output import check_output
@@ -53,6 +53,7 @@ class BenchOptions:
         rounds: Most rounds.
         samples: Samples in a round; None for what makes a round last a few seconds.
         limit: Use the data set's first samples only.
+        kind: The data set's layout, None to recognise it.
     """
 
     batch_sizes: tuple[int, ...] = BATCH_SIZES
@@ -63,6 +64,7 @@ class BenchOptions:
     rounds: int = _ROUNDS
     samples: int | None = None
     limit: int | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class _Rounds:
     """What the rounds gave, with everything closed again."""
 
     workload: Workload
-    tasks: Sequence[Task]
+    jobs: Sequence[Job]
     series: Sequence[Series]
     ceilings: Sequence[CeilingProbe]
     signatures: Sequence[dict[str, object]]
@@ -90,7 +92,7 @@ def bench(
     Args:
         bundle: Its folder.
         data: A data set, whose mix of lengths is kept.
-        seconds: Instead of `data`: the duration of seeded noise to run.
+        seconds: Instead of `data`: the duration of seeded noise to run, for bundles that take sounds.
         options: What is compared.
         output: A folder to write bench.json into; it may be a run's.
         progress: Is told what goes on.
@@ -98,6 +100,7 @@ def bench(
     Raises:
         UsageError: Not exactly one of `data` and `seconds`, an option that cannot be meant, no recipe, a wrong output.
         BackendError: A configuration cannot be opened or run.
+        RunError: The data set's references are none of this network's.
         DatasetError: No sample can be measured with.
     """
     options, start, load = options or BenchOptions(), perf_counter(), _load()
@@ -117,12 +120,12 @@ def bench(
 
 def _benchmark(bundle: Bundle, compared: Sequence[Configuration], found: _Rounds, progress: Progress) -> Benchmark:
     """What the rounds gave, with what is measured once they are over."""
-    startups = _startups(bundle, found.tasks, progress)
-    operations, unknown = _operations(bundle, found.tasks, progress)
-    measured = [Measured(*one) for one in zip(found.tasks, found.series, operations, startups, strict=True)]
+    startups = _startups(bundle, found.jobs, progress)
+    operations, unknown = _operations(bundle, found.jobs, progress)
+    measured = [Measured(*one) for one in zip(found.jobs, found.series, operations, startups, strict=True)]
     ceilings = [probe.ceiling() for probe in found.ceilings]
     return Benchmark(
-        configurations=configuration_results(compared, measured, ceilings, found.signatures),
+        configurations=configuration_results(bundle, compared, measured, ceilings, found.signatures),
         ratios=ratios_to_first(compared, measured),
         ceiling=best_of(ceilings),
         bundle=str(bundle.path),
@@ -146,10 +149,10 @@ def _check(options: BenchOptions, data: str | Path | None, seconds: float | None
         found = "neither is given" if data is None else "both are given"
         raise UsageError(
             f"{found}: name a data set with --data PATH to measure its mix of lengths,"
-            " or a length with --seconds S to measure noise"
+            " or, for sounds, a length with --seconds S to measure noise"
         )
-    if data is None and options.limit is not None:
-        raise UsageError("--limit is for --data: noise has as many samples as --samples says")
+    if data is None and (options.limit, options.kind) != (None, None):
+        raise UsageError("--limit and --layout are for --data: noise has as many samples as --samples says")
     if options.baseline not in {None, "recipe"}:
         raise UsageError(f"unknown baseline {options.baseline!r}; available: recipe")
     numbers = {"--batch-sizes": list(options.batch_sizes), "--rounds": [options.rounds]}
@@ -193,16 +196,17 @@ def _run(
     progress("opening")
     with _opened(bundle, compared) as (models, ceilings):
         workload = _workload(models[0], compared, options, data, seconds)
-        tasks = _tasks(compared, models, workload, options.batch_sizes)
+        require_references(models[0], workload.items)
+        jobs = _jobs(compared, models, workload, options.batch_sizes)
 
         def beside() -> None:
             for probe in ceilings:
                 probe.measure()
 
         rules = Rules(options.rounds, _SECONDS_FOR_A_ROUND * max(options.rounds, _ROUNDS))
-        cells = [one.run for one in tasks]
-        series = run_rounds(cells, _groups(tasks), rules, beside=beside, pause=rest, progress=progress)
-        return _Rounds(workload, tasks, series, ceilings, [model.signature() for model in models])
+        cells = [one.run for one in jobs]
+        series = run_rounds(cells, _groups(jobs), rules, beside=beside, pause=rest, progress=progress)
+        return _Rounds(workload, jobs, series, ceilings, [model.signature() for model in models])
 
 
 def _workload(
@@ -217,7 +221,7 @@ def _workload(
         assert seconds is not None, "checked: one of the two is given"
         count = options.samples or largest
         return make_workload(model, noise_pool(model, seconds, count), count)
-    pool = data_pool(model, Path(data), options.limit)
+    pool = data_pool(model, Path(data), options.limit, options.kind)
     count = options.samples or fitting_count(
         model,
         pool,
@@ -229,47 +233,47 @@ def _workload(
     return make_workload(model, pool, count)
 
 
-def _tasks(
+def _jobs(
     compared: Sequence[Configuration], models: Sequence[Model], workload: Workload, batch_sizes: Sequence[int]
-) -> list[Task]:
+) -> list[Job]:
     made = []
     for one, model in zip(compared, models, strict=True):
         if one.recipe is not None:
-            made.append(recipe_task(one, model, workload, one.recipe))
+            made.append(recipe_job(one, model, workload, one.recipe))
         else:
-            made += [own_task(one, model, workload, size) for size in batch_sizes]
+            made += [own_job(one, model, workload, size) for size in batch_sizes]
     return made
 
 
-def _groups(tasks: Sequence[Task]) -> list[list[int]]:
-    """Places of the tasks by batch size: what is compared runs side by side. The recipe joins the first group."""
-    own = [place for place, task in enumerate(tasks) if task.configuration.recipe is None]
-    sizes = list(dict.fromkeys(tasks[place].batch_size for place in own))
-    groups = [[place for place in own if tasks[place].batch_size == size] for size in sizes]
-    groups[0] += [place for place in range(len(tasks)) if place not in own]
+def _groups(jobs: Sequence[Job]) -> list[list[int]]:
+    """Places of the jobs by batch size: what is compared runs side by side. The recipe joins the first group."""
+    own = [place for place, job in enumerate(jobs) if job.configuration.recipe is None]
+    sizes = list(dict.fromkeys(jobs[place].batch_size for place in own))
+    groups = [[place for place in own if jobs[place].batch_size == size] for size in sizes]
+    groups[0] += [place for place in range(len(jobs)) if place not in own]
     return groups
 
 
-def _startups(bundle: Bundle, tasks: Sequence[Task], progress: Progress) -> list[Startup]:
-    """Each task's first batch, the one with the longest sample, in a process of its own."""
+def _startups(bundle: Bundle, jobs: Sequence[Job], progress: Progress) -> list[Startup]:
+    """Each job's first batch, the one with the longest sample, in a process of its own."""
     made = []
-    for count, task in enumerate(tasks):
-        progress(f"memory and start, {count + 1}/{len(tasks)}")
-        first = task.batches[0]
+    for count, job in enumerate(jobs):
+        progress(f"memory and start, {count + 1}/{len(jobs)}")
+        first = job.batches[0]
         longest = max(first, key=lambda item: item.features.length)
-        made.append(measure_startup(bundle, task.configuration, longest, len(first)))
+        made.append(measure_startup(bundle, job.configuration, longest, len(first)))
     return made
 
 
-def _operations(bundle: Bundle, tasks: Sequence[Task], progress: Progress) -> tuple[list[int], tuple[str, ...]]:
-    """Operations of each task's round, and the operators that are not counted."""
+def _operations(bundle: Bundle, jobs: Sequence[Job], progress: Progress) -> tuple[list[int], tuple[str, ...]]:
+    """Operations of each job's round, and the operators that are not counted."""
     progress("counting operations")
     with operation_counter(bundle) as counter:
         counts = [
             sum(
-                len(batch) * counter.per_row(batch[0].features, length)
-                for batch, length in zip(task.batches, task.padded_lengths, strict=True)
+                len(batch) * counter.per_row([item.features for item in batch], length)
+                for batch, length in zip(job.batches, job.padded_lengths, strict=True)
             )
-            for task in tasks
+            for job in jobs
         ]
         return counts, counter.unknown

@@ -9,7 +9,7 @@ from typing import Any
 
 from inferry.core.errors import BackendError, SampleError
 from inferry.core.runs import Journal
-from inferry.core.samples import AudioFile, Features, Prediction, Rejected, Sample
+from inferry.core.samples import Features, Prediction, Rejected, Sample, path_of
 from inferry.core.specs import Array
 from inferry.pipeline.model import Model
 from inferry.pipeline.pieces import Outputs, Piece, Pieces
@@ -33,15 +33,20 @@ class Batch:
 
 @dataclass
 class Tally:
-    """What a run has done so far. Stages are busy seconds and overlap; they do not add up to the wall time."""
+    """What a run has done so far. Stages are busy seconds and overlap; they do not add up to the wall time.
+
+    `total_units` and `done_units` are as planned; `valid_units` and `padded_units` are what the network really saw.
+    """
 
     total: int = 0
     done: int = 0
+    resumed: int = 0
     quarantined: int = 0
     settled_alone: int = 0
     batches: int = 0
     audio_seconds: float = 0.0
     total_units: int = 0
+    done_units: int = 0
     valid_units: int = 0
     padded_units: int = 0
     stages: dict[str, float] = field(
@@ -174,6 +179,7 @@ class Engine:
         """Run what needs the network and hand everything to the decoding thread."""
         self._tally.stages["read"] += sum(one.read_seconds for one in processed)
         self._tally.stages["features"] += sum(one.features_seconds for one in processed)
+        self._tally.done_units += sum(one.piece.length for one in processed)
         rows = [one for one in processed if _needs_network(one)]
         others = [one for one in processed if not _needs_network(one)]
         outputs, failed = self._outputs(rows, batch.pad_to)
@@ -234,7 +240,7 @@ class Engine:
             if one.problem is not None:
                 self._quarantine(one.piece, one.problem)
             elif one.features is not None and one.features.answer is not None:
-                self._answer(one.piece, one.features.answer, one.features.seconds)
+                self._answer(one, one.features.answer, one.features.seconds)
         for one, output in zip(rows, outputs, strict=True):
             try:
                 if not self._decoded(one, output, alone=alone):
@@ -254,7 +260,7 @@ class Engine:
             return False
         whole = self._pieces.add(one.piece, outputs, one.features.seconds)
         if whole is not None:
-            self._answer(one.piece, self._model.decoder.decode(whole.outputs), whole.seconds)
+            self._answer(one, self._model.decoder.decode(whole.outputs), whole.seconds)
         return True
 
     def _settle(self, decoder: ThreadPoolExecutor, keep: int) -> None:
@@ -266,12 +272,15 @@ class Engine:
                 outputs, failed = self._outputs(rows, None)
                 self._decoding.append(decoder.submit(self._decode, failed, rows, outputs, alone=True))
 
-    def _answer(self, piece: Piece, answer: Prediction, seconds: float | None) -> None:
+    def _answer(self, one: _Processed, answer: Prediction, seconds: float | None) -> None:
+        piece = one.piece
         sample = self._items[piece.index]
         assert isinstance(sample, Sample), "only samples are answered"
         row: dict[str, Any] = {"id": sample.id, **answer.to_json()}
         if piece.cut:
             row["windows"] = len(piece.windows)
+        if one.features is not None and one.features.regions:
+            row["regions"] = one.features.regions
         row["seconds"] = None if seconds is None else round(seconds, 6)
         self._journal.add(piece.index, {**row, "reference": sample.reference})
         self._tally.done += 1
@@ -299,7 +308,5 @@ def _length(one: _Processed) -> int:
 
 def rejected(item: Sample | Rejected, error: SampleError) -> Rejected:
     """The quarantine line of a sample."""
-    path = ""
-    if isinstance(item, Sample) and isinstance(item.source, AudioFile):
-        path = str(item.source.path)
-    return Rejected(item.id, path, error.stage, error.reason)
+    path = path_of(item.source) if isinstance(item, Sample) else None
+    return Rejected(item.id, "" if path is None else str(path), error.stage, error.reason)

@@ -17,6 +17,11 @@ def planned_axis(inputs: Sequence[TensorSpec]) -> str | None:
     return None
 
 
+def axis_name(inputs: Sequence[TensorSpec]) -> str:
+    """The planned axis, or ``items`` where every sample has one shape."""
+    return planned_axis(inputs) or "items"
+
+
 def collate(features: Sequence[Features], inputs: Sequence[TensorSpec], pad_to: int | None = None) -> dict[str, Array]:
     """One batch of the graph's inputs, zero padded to the longest sample.
 
@@ -28,14 +33,14 @@ def collate(features: Sequence[Features], inputs: Sequence[TensorSpec], pad_to: 
     Returns:
         Arrays with the batch dimension first, in the graph's dtypes.
     """
-    axis_name = planned_axis(inputs)
+    planned = planned_axis(inputs)
     batch = {}
     for spec in inputs:
         rows = [f.inputs[spec.name] for f in features]
         shape = []
         for axis, dim in enumerate(spec.dims[1:]):
             size = max(row.shape[axis] for row in rows)
-            if pad_to is not None and dim == axis_name:
+            if pad_to is not None and dim == planned:
                 size = max(size, pad_to)
             shape.append(size)
         if len(rows) == 1 and list(rows[0].shape) == shape:

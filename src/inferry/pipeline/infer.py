@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from inferry.core.bundle import Bundle, open_bundle
-from inferry.core.errors import RunError, UsageError
+from inferry.core.errors import BundleError, RunError, UsageError
 from inferry.core.files import sha256_of, to_json_text, write_atomic
 from inferry.core.machine import available_threads, signature
 from inferry.core.protocols import MAX_SECONDS, Decoding, SessionOptions, Window
@@ -17,10 +17,11 @@ from inferry.core.runs import ERRORS, RUN, TIMINGS, Journal, Run, begin_run, fin
 from inferry.core.samples import Dataset, Rejected
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import Batch, Engine, Tally
-from inferry.pipeline.execution import planned_axis
+from inferry.pipeline.execution import axis_name
 from inferry.pipeline.model import Model
 from inferry.pipeline.pieces import Piece
 from inferry.pipeline.plan import first, measure_pieces, measured_batch_size, most_padded
+from inferry.pipeline.tasks.registry import get_task
 from inferry.planning.batch_size import BatchChoice
 from inferry.planning.batches import pack_batches
 from inferry.planning.make import make_plan, read_plan
@@ -75,7 +76,7 @@ def infer(
 
     Args:
         bundle: The bundle's folder.
-        data: The data set's path, or a list of audio files.
+        data: The data set's path, or a list of files.
         output: The run's folder.
         options: See `Options`.
         progress: Called after each batch.
@@ -84,6 +85,7 @@ def infer(
         The finished run: predictions.jsonl, errors.jsonl and timings.json are written.
 
     Raises:
+        BundleError: The bundle lacks a file that its task needs for scoring.
         RunError: `output` holds another command's run.
         DatasetError: The data set as a whole cannot be read.
     """
@@ -91,14 +93,15 @@ def infer(
     _check(options)
     opened = open_bundle(bundle)
     dataset = first(open_dataset(_paths(data), options.kind), options.limit)
-    given = _given_plan(opened, options.plan)
+    given, kept = _given_plan(opened, options.plan), _kept(opened)
     config, target = _config(opened, dataset, options), Path(output)
     if (target / RUN).is_file() and (earlier := begin_run(target, config)).complete:
         return earlier
     # The model first: what it refuses must not leave a run folder behind.
     session = SessionOptions(options.precision, options.threads)
     with Model(opened, options.backend, session, decoding=options.decoding, max_seconds=options.max_seconds) as model:
-        return _complete(begin_run(target, config), model, dataset, options, given=given, progress=progress)
+        run = begin_run(target, config)
+        return _complete(run, model, dataset, options, given=given, kept=kept, progress=progress)
 
 
 def _complete(
@@ -108,12 +111,13 @@ def _complete(
     options: Options,
     *,
     given: ShapePlan | None,
+    kept: Mapping[str, str],
     progress: Callable[[Tally], None] | None,
 ) -> Run:
     """Answer what the journal lacks, and write the run's files."""
     with Journal(run, len(dataset.items)) as journal:
         resumed = journal.done
-        tally = Tally(total=len(dataset.items), done=resumed)
+        tally = Tally(total=len(dataset.items), done=resumed, resumed=resumed)
         pieces, unmeasured = _measure(model, dataset, journal, tally)
         plan, choice = given, None
         if pieces and plan is None:
@@ -124,6 +128,8 @@ def _complete(
         workers = options.workers or max(1, available_threads() - 1)
         Engine(model, dataset.items, journal, workers=workers, tally=tally, progress=progress).run(batches)
         predictions, errors = journal.publish()
+    for name, text in kept.items():
+        write_atomic(run.path / name, text)
     made_by = {**signature(), **model.signature()}
     timings = {
         **tally.to_json(),
@@ -163,14 +169,18 @@ def _given_plan(bundle: Bundle, path: Path | None) -> ShapePlan | None:
     """The user's plan, which must be for this bundle's axis."""
     if path is None:
         return None
-    given = read_plan(path)
-    if given.axis != _axis(bundle):
-        raise UsageError(f"{path} plans the axis {given.axis!r}, this bundle has {_axis(bundle)!r}: make it again")
+    given, axis = read_plan(path), axis_name(bundle.manifest.inputs)
+    if given.axis != axis:
+        raise UsageError(f"{path} plans the axis {given.axis!r}, this bundle has {axis!r}: make it again")
     return given
 
 
-def _axis(bundle: Bundle) -> str:
-    return planned_axis(bundle.manifest.inputs) or "samples"
+def _kept(bundle: Bundle) -> dict[str, str]:
+    """The texts that scoring needs: that one is missing is said before the run, and not at its end."""
+    texts, names = bundle.text_files(), get_task(bundle.manifest.task).keeps
+    if missing := [name for name in names if name not in texts]:
+        raise BundleError(f"{bundle.path} lacks {', '.join(missing)}, which its task needs: export the bundle again")
+    return {name: texts[name] for name in names}
 
 
 def _check(options: Options) -> None:
@@ -199,6 +209,7 @@ def _config(bundle: Bundle, dataset: Dataset, options: Options) -> dict[str, Any
         digest.update(repr(item).encode("utf-8", "surrogateescape"))
     return {
         "family": bundle.manifest.family,
+        "task": bundle.manifest.task,
         "bundle": bundle.digest,
         "data": str(dataset.path),
         "kind": dataset.kind,
@@ -226,7 +237,7 @@ def _decoding_json(decoding: Decoding) -> dict[str, Any]:
 
 
 def _plan(model: Model, pieces: Sequence[Piece], options: Options) -> tuple[ShapePlan, BatchChoice | None]:
-    axis, lengths = _axis(model.bundle), [piece.length for piece in pieces]
+    axis, lengths = axis_name(model.bundle.manifest.inputs), [piece.length for piece in pieces]
     # What a search finds in a batch is never settled, so that each sample would have to run again alone.
     size, choice = options.batch_size if options.decoding.greedy else 1, None
     cap = most_padded(axis, dict(enumerate(lengths)), automatic=size is None)

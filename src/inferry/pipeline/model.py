@@ -1,6 +1,7 @@
 """A bundle opened for use: from samples to raw outputs and predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -10,18 +11,19 @@ from typing import Any, Self
 from inferry.backends.registry import get_backend
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import BackendError, UsageError
-from inferry.core.protocols import MAX_SECONDS, Decoding, SessionOptions, Window
+from inferry.core.protocols import MAX_SECONDS, Backend, Decoding, Runner, SessionOptions, Window
 from inferry.core.samples import Features, Prediction, Source
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.models.registry import get_recipe
 from inferry.pipeline.execution import collate, require_finite, separate
+from inferry.pipeline.parts import SharedSession
 from inferry.pipeline.pieces import Piece, Pieces
 from inferry.planning.make import read_plan
 from inferry.planning.plan import ShapePlan
 
-SampleLike = Source | str | Path
-"""A path stands for the file it names."""
+SampleLike = Source | str | Path | Array
+"""A path stands for the file it names, an array for a picture."""
 
 _SHORTEST_WINDOW = 1.0
 """Seconds: what two windows share must hold some frames."""
@@ -62,12 +64,21 @@ class Model:
         self._decoding = decoding or Decoding()
         self._max_seconds = max_seconds
         self._cutter = None if recipe.cutter is None or not max_seconds else recipe.cutter(config)
-        self.processor = recipe.processor(config, files)
         self.decoder = recipe.decoder(config, files, self._decoding)
         runtime = get_backend(backend)
         if (missing := runtime.missing()) is not None:
             raise BackendError(f"backend {backend} cannot be used: {missing}")
-        self._session = runtime.open(bundle.model, options)
+        with ExitStack() as opened:
+            parts = {
+                name: _shared(runtime, bundle.path / file, options) for name, file in bundle.manifest.parts.items()
+            }
+            for part in parts.values():
+                opened.callback(part.close)
+            self.parts: Mapping[str, Runner] = parts
+            self.processor = recipe.processor(config, files, parts)
+            self._session = runtime.open(bundle.model, options)
+            opened.callback(self._session.close)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +90,7 @@ class Model:
 
     def close(self) -> None:
         """Free the backend's memory."""
-        self._session.close()
+        self._opened.close()
 
     def signature(self) -> dict[str, Any]:
         """The backend's part of a number's signature."""
@@ -139,12 +150,14 @@ class Model:
         """Raw outputs per sample, named as in the graph and cut to the true length.
 
         Args:
-            samples: Audio files or `Audio`; what is longer than `max_seconds` runs in windows.
+            samples: What the task takes: sounds (those longer than `max_seconds` run in windows), pictures or
+                questions.
             batch_size: Samples or windows a batch, in the given order; None for one at a time, unpadded.
             pad_to: Pad every batch at least to this length (for tests of invariance).
 
         Returns:
-            For speech: ``logits`` (frames, vocabulary) float32 and ``output_lengths`` () int64, per sample.
+            Per sample, for speech ``logits`` (frames, vocabulary) float32 and ``output_lengths`` () int64, for pictures
+            ``logits`` (classes,), for questions ``logits`` and ``probs`` (answers,).
 
         Raises:
             SampleError: A sample is bad.
@@ -164,7 +177,8 @@ class Model:
         Args:
             samples: As for `infer`.
             batch_size: As for `infer`.
-            detailed: With the words' times and confidences; these carry the rounding noise of a batch.
+            detailed: With the words' times and confidences, or the scores of classes and answers; these carry the
+                rounding noise of a batch.
 
         Raises:
             SampleError: A sample is bad.
@@ -201,6 +215,10 @@ class Model:
         """Length of the plan's bucket for a batch; None without a plan, or where no bucket is long enough."""
         bucket = None if self._plan is None else self._plan.bucket_for(max(one.length for one in features))
         return None if bucket is None else bucket.length
+
+
+def _shared(runtime: Backend, model: Path, options: SessionOptions) -> SharedSession:
+    return SharedSession(runtime.open(model, options))
 
 
 def _check_seconds(max_seconds: float) -> None:

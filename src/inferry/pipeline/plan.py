@@ -6,12 +6,12 @@ from pathlib import Path
 from time import perf_counter
 
 from inferry.core.bundle import open_bundle
-from inferry.core.errors import DatasetError, SampleError
+from inferry.core.errors import DatasetError, SampleError, UsageError
 from inferry.core.protocols import MAX_SECONDS, SessionOptions, Window
 from inferry.core.samples import Dataset, Features, Rejected, Sample, Source
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import rejected
-from inferry.pipeline.execution import planned_axis
+from inferry.pipeline.execution import axis_name
 from inferry.pipeline.model import Model
 from inferry.pipeline.pieces import Piece
 from inferry.planning.batch_size import BatchChoice, choose_batch_size
@@ -83,7 +83,7 @@ def plan(
                 f"{data}: none of its {len(dataset.items)} samples has a readable length: {bad[0].reason}"
             )
         lengths = [piece.length for piece in pieces]
-        axis = planned_axis(model.bundle.manifest.inputs) or "samples"
+        axis = axis_name(model.bundle.manifest.inputs)
         choice = None
         cap = most_padded(axis, dict(enumerate(lengths)), automatic=batch_size is None)
         if batch_size is None:
@@ -140,6 +140,8 @@ def _measured(
             pieces += [Piece(index, windows, place, length) for place in range(len(windows))]
         except SampleError as error:
             bad.append(rejected(item, error))
+        except UsageError as error:  # a sound in a list of pictures: of all samples only this one is wrong
+            bad.append(rejected(item, SampleError("read", str(error))))
     return pieces, bad
 
 

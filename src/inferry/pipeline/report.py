@@ -10,6 +10,7 @@ from inferry.core.files import write_atomic
 from inferry.core.runs import REPORT, Run, open_run
 from inferry.pipeline.reporting.data import gather_parts
 from inferry.pipeline.reporting.samples import gather_samples
+from inferry.pipeline.reporting.views.registry import view_of
 from inferry.report.page import Report, render
 
 COMPARISON: Final = "comparison.html"
@@ -30,7 +31,8 @@ def report(runs: str | Path | Sequence[str | Path], output: str | Path | None = 
         The file that was written: self-contained and smaller than `inferry.report.page.LIMIT`.
 
     Raises:
-        UsageError: A folder is no run, a run is named twice, or there are more than `MOST_RUNS`.
+        UsageError: A folder is no run, a run is named twice, there are more than `MOST_RUNS`, or they are of several
+            tasks.
         RunError: A run is not finished, or one of its files is broken.
     """
     paths = [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
@@ -39,9 +41,10 @@ def report(runs: str | Path | Sequence[str | Path], output: str | Path | None = 
     if target.is_dir() or not target.parent.is_dir():
         raise UsageError(f"{target} cannot be written: --output is a file in a folder that exists")
     command = shlex.join(["inferry", "report", *map(str, paths), "--output", str(target)])
-    samples = gather_samples(opened)
-    parts = gather_parts(opened, samples.seconds)
-    write_atomic(target, render(Report(parts, samples.utterances, command)))
+    view = view_of(opened)
+    gathered = gather_samples(opened, view)
+    parts = gather_parts(opened, view, gathered.seconds)
+    write_atomic(target, render(Report(parts, gathered.samples, command)))
     return target
 
 

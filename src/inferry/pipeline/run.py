@@ -1,17 +1,20 @@
 """Checkpoint and data set to scored run and report: export, plan, infer, evaluate, report; cached and resumable."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inferry.core.bundle import Bundle, open_bundle
+from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import BundleError, RunError, UsageError
+from inferry.core.files import to_json_text
 from inferry.core.machine import package_version
+from inferry.core.protocols import ExportOptions
 from inferry.core.runs import Run
-from inferry.models.registry import get_recipe, locate_checkpoint
+from inferry.models.registry import get_recipe, read_checkpoint
 from inferry.pipeline.engine import Tally
 from inferry.pipeline.evaluate import Evaluation, evaluate
-from inferry.pipeline.export import Export, export_with_report
+from inferry.pipeline.export import Export, export_with_report, origin
 from inferry.pipeline.infer import Options, infer, require_predictions
 from inferry.pipeline.report import report
 
@@ -30,6 +33,7 @@ class Outcome:
         evaluation: None if no sample has a reference; then `unscored` says so.
         report: The page that shows it all.
         unscored: Why there is no evaluation; empty otherwise.
+        failed: There are references, and yet no evaluation.
     """
 
     run: Run
@@ -38,6 +42,7 @@ class Outcome:
     evaluation: Evaluation | None
     report: Path
     unscored: str = ""
+    failed: bool = False
 
 
 def run(
@@ -47,6 +52,7 @@ def run(
     output: str | Path,
     options: Options | None = None,
     *,
+    choices: ExportOptions | None = None,
     reference: bool = True,
     progress: Callable[[Tally], None] | None = None,
     exported: Callable[[Export | None, Bundle], None] | None = None,
@@ -59,15 +65,17 @@ def run(
         data: The data set.
         output: The run's folder; the bundle goes into ``bundle/`` inside it.
         options: See `inferry.pipeline.infer.Options`.
-        reference: As for `export`.
+        choices: As for `export`.
+        reference: Likewise.
         progress: As for `infer`.
         exported: Called when the bundle is there.
     """
     target = Path(output) / BUNDLE
+    choices = choices or ExportOptions()
     export = None
-    bundle = _cached(family, checkpoint, target)
+    bundle = _cached(family, checkpoint, target, choices)
     if bundle is None:
-        export = export_with_report(family, checkpoint, target, reference=reference)
+        export = export_with_report(family, checkpoint, target, choices, reference=reference)
         bundle = export.bundle
     if exported is not None:
         exported(export, bundle)
@@ -78,10 +86,12 @@ def run(
         evaluation = evaluate(output)
     except RunError as error:
         unscored = str(error)
-    return Outcome(finished, bundle, export, evaluation, report(output), unscored)
+    # Nobody says what the samples are: no fault. Labels that cannot be used are one.
+    failed = bool(unscored) and any(row["reference"] is not None for row in finished.rows())
+    return Outcome(finished, bundle, export, evaluation, report(output), unscored, failed)
 
 
-def _cached(family: str, checkpoint: str | Path, target: Path) -> Bundle | None:
+def _cached(family: str, checkpoint: str | Path, target: Path, choices: ExportOptions) -> Bundle | None:
     """The bundle of an earlier call, if this version wrote it from the same weights."""
     try:
         bundle = open_bundle(target)
@@ -91,5 +101,7 @@ def _cached(family: str, checkpoint: str | Path, target: Path) -> Bundle | None:
     written = bundle.manifest
     if written.family != family or written.tools.get("inferry") != package_version("inferry"):
         return None
-    trained = recipe.read(locate_checkpoint(recipe, checkpoint))
-    return bundle if written.checkpoint["sha256"] == trained.sha256 else None
+    trained = read_checkpoint(recipe, checkpoint, choices)
+    same = written.checkpoint == origin(trained) and bundle.text_files() == dict(trained.files)
+    # Through JSON, as the bundle holds it.
+    return bundle if same and bundle.read_json(PROCESSOR) == json.loads(to_json_text(dict(trained.processor))) else None

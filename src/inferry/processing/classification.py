@@ -73,11 +73,11 @@ def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decod
         raise UsageError("a beam, a language model and hotwords are for speech; classes are decoded without options")
     try:
         kind = config["decode"]["kind"]
-        labels = tuple(files["labels.txt"].splitlines())
+        labels = tuple(files["labels.txt"].removesuffix("\n").split("\n"))
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"processor.json or labels.txt is broken ({type(error).__name__}: {error})") from error
     if kind != "classification":
         raise BundleError(f"processor.json asks for decoder {kind!r}; available: classification")
-    if not labels:
+    if not any(labels):
         raise BundleError("labels.txt names no class: export the bundle again")
     return ClassificationDecoder(labels)

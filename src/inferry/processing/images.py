@@ -19,8 +19,8 @@ import PIL.Image
 import PIL.ImageOps
 
 from inferry.core.errors import BundleError, SampleError, UsageError
-from inferry.core.protocols import Processor
-from inferry.core.samples import Features, Image, ImageFile, Source
+from inferry.core.protocols import Processor, Runner
+from inferry.core.samples import Audio, AudioFile, Features, Image, ImageFile, Question, Source
 from inferry.core.specs import Array, FloatArray
 
 MAX_PIXELS: Final = 178_956_970
@@ -73,20 +73,8 @@ class ImageProcessor:
         self._settings = settings
 
     def source(self, sample: object) -> Image | ImageFile:
-        """A path becomes the picture it names, an array a picture in memory.
-
-        Raises:
-            UsageError: It is no picture.
-        """
-        if isinstance(sample, str | Path):
-            return ImageFile(Path(sample))
-        if isinstance(sample, np.ndarray):
-            return Image(sample)
-        if isinstance(sample, Image | ImageFile):
-            return sample
-        raise UsageError(
-            f"a sample is a path, a (height, width, 3) uint8 array or inferry.Image, not {type(sample).__name__}"
-        )
+        """See `picture_of`."""
+        return picture_of(sample, "a sample")
 
     def measure(self, source: Source) -> int:
         """Always 1: every picture is cut to one size.
@@ -95,7 +83,7 @@ class ImageProcessor:
             SampleError: The source is no picture.
         """
         if not isinstance(source, Image | ImageFile):
-            raise _refuse(f"expected a picture, not {type(source).__name__}")
+            raise _refuse(_no_picture(source))
         return 1
 
     def read(self, source: Source) -> Image:
@@ -116,7 +104,32 @@ class ImageProcessor:
         return Features({"pixel_values": normalised(pixels, self._settings)}, length=1)
 
 
-def processor(config: Mapping[str, Any], files: Mapping[str, str]) -> Processor:  # noqa: ARG001 -- a recipe's signature
+def picture_of(given: object, what: str) -> Image | ImageFile:
+    """A path becomes the picture it names, an array a picture in memory.
+
+    Args:
+        given: By the user.
+        what: It stands for, to begin the message with.
+
+    Raises:
+        UsageError: It is no picture.
+    """
+    if isinstance(given, str | Path):
+        return ImageFile(Path(given))
+    if isinstance(given, np.ndarray):
+        return Image(given)
+    if isinstance(given, Image | ImageFile):
+        return given
+    if isinstance(given, Audio | AudioFile | Question):
+        raise UsageError(_no_picture(given))
+    raise UsageError(f"{what} is a path, a (height, width, 3) uint8 array or inferry.Image, not {type(given).__name__}")
+
+
+def processor(
+    config: Mapping[str, Any],
+    files: Mapping[str, str],  # noqa: ARG001 -- a recipe's signature
+    parts: Mapping[str, Runner],  # noqa: ARG001 -- likewise
+) -> Processor:
     """The processor that a bundle's processor.json describes.
 
     Raises:
@@ -160,7 +173,7 @@ def open_rgb(source: Source) -> PIL.Image.Image:
     if isinstance(source, Image):
         return PIL.Image.fromarray(_checked(source.pixels))
     if not isinstance(source, ImageFile):
-        raise _refuse(f"expected a picture, not {type(source).__name__}")
+        raise _refuse(_no_picture(source))
     _check_file(source.path)
     try:
         with _no_warnings.within(), PIL.Image.open(source.path, formats=_FORMATS) as picture:
@@ -171,6 +184,9 @@ def open_rgb(source: Source) -> PIL.Image.Image:
     except PIL.UnidentifiedImageError as error:
         names = ", ".join(_FORMATS)
         raise _refuse(f"the file is no picture, or of a format that is not read. Formats: {names}") from error
+    except PIL.Image.DecompressionBombError as error:
+        limit = f"at most {MAX_PIXELS:,} are read"
+        raise _refuse(f"the picture claims too many pixels, as a decompression bomb does; {limit}") from error
     except MemoryError as error:
         raise _refuse("the picture does not fit into memory") from error
     except Exception as error:  # on damaged files Pillow's formats raise nearly every kind of error
@@ -212,13 +228,23 @@ def _refuse(reason: str, stage: str = "read") -> SampleError:
     return SampleError(stage, reason)
 
 
+def _no_picture(source: Audio | AudioFile | Question) -> str:
+    kind = "a question" if isinstance(source, Question) else "a sound"
+    return f"expected a picture, found {kind}: name pictures, or a data set of them"
+
+
 def _check_file(path: Path) -> None:
     try:
-        regular, exists = path.is_file(), path.exists()
+        regular, folder, exists = path.is_file(), path.is_dir(), path.exists()
+        empty = regular and path.stat().st_size == 0
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise _refuse(f"the file cannot be read: {error}") from error
+    if folder:
+        raise _refuse("this is a folder; name the pictures in it")
     if not regular:
         raise _refuse("this is no regular file" if exists else "the file does not exist")
+    if empty:
+        raise _refuse("the file is empty")
 
 
 def _check_size(width: int, height: int) -> None:

@@ -53,6 +53,8 @@ class QuestionTokenizer:
         """
         if question.token_ids is not None:
             tokens = _given(question.token_ids, question.type_ids, self._tokenizer.get_vocab_size())
+        elif question.text is not None and not isinstance(question.text, str):
+            raise SampleError("process", f"the text of a question is a str, not {type(question.text).__name__}")
         elif question.text is None or not question.text.strip():
             raise SampleError("process", _MISSING)
         else:
@@ -69,10 +71,11 @@ def _given(ids: Array, types: Array | None, size: int) -> Tokens:
     """Tokens that the user brings, checked."""
     ids = np.asarray(ids)
     types = np.zeros(ids.shape, np.int64) if types is None else np.asarray(types)
-    if ids.ndim != 1 or not ids.size or ids.dtype.kind not in "iu" or types.dtype.kind not in "iu":
-        raise SampleError(
-            "process", f"token_ids have shape {ids.shape} and dtype {ids.dtype}; expected a row of integers"
-        )
+    for name, array in (("token_ids", ids), ("type_ids", types)):
+        if array.ndim != 1 or not array.size or array.dtype.kind not in "iu":
+            raise SampleError(
+                "process", f"{name} have shape {array.shape} and dtype {array.dtype}; expected a row of integers"
+            )
     if types.shape != ids.shape:
         raise SampleError("process", f"type_ids have shape {types.shape}; expected that of token_ids, {ids.shape}")
     if ids.min() < 0 or ids.max() >= size:
@@ -99,7 +102,9 @@ def region_inputs(regions: Regions, feature_size: int) -> dict[str, Array]:
     """
     features = np.asarray(regions.box_features)
     coordinates = np.asarray(regions.box_coordinates)
-    boxes = len(features) if features.ndim == 2 else 0
+    if features.ndim != 2:  # how many boxes there are is then not known, so the others cannot be judged
+        raise SampleError("process", f"box_features has shape {features.shape}, expected (boxes, {feature_size})")
+    boxes = len(features)
     mask = np.ones(boxes, bool) if regions.box_mask is None else np.asarray(regions.box_mask)
     problems = [
         f"{name} has shape {array.shape}, expected {shape}"
@@ -110,11 +115,7 @@ def region_inputs(regions: Regions, feature_size: int) -> dict[str, Array]:
         )
         if array.shape != shape
     ]
-    problems += [
-        f"{name} holds {array.dtype} or numbers that are not finite, expected finite numbers"
-        for name, array in (("box_features", features), ("box_coordinates", coordinates), ("box_mask", mask))
-        if array.dtype.kind not in "biuf" or not np.isfinite(array).all()
-    ]
+    problems += _problems_of_values({"box_features": features, "box_coordinates": coordinates, "box_mask": mask})
     if problems:
         raise SampleError("process", "; ".join(problems))
     valid = mask.astype(bool)
@@ -126,6 +127,19 @@ def region_inputs(regions: Regions, feature_size: int) -> dict[str, Array]:
         "box_coordinates": coordinates.astype(np.float32),
         "box_mask": valid,
     }
+
+
+def _problems_of_values(arrays: Mapping[str, Array]) -> list[str]:
+    """Of arrays that the network reads as float32, the mask as true and false."""
+    problems = []
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            problems.append(f"{name} holds {array.dtype}, expected numbers")
+        elif not (np.abs(array) <= np.finfo(np.float32).max).all():  # NaN is not either
+            problems.append(f"{name} holds numbers that are not finite in float32")
+        elif name == "box_mask" and not np.isin(array, (0, 1)).all():
+            problems.append(f"{name} holds other numbers than 0 and 1")
+    return problems
 
 
 @dataclass(frozen=True, slots=True)

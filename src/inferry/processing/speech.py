@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from inferry.core.errors import BundleError, UsageError
-from inferry.core.protocols import Decoder, Decoding, Processor
+from inferry.core.protocols import Decoder, Decoding, Processor, Runner
 from inferry.core.samples import Audio, AudioFile, Features, Source, Transcription
 from inferry.processing import audio
 from inferry.processing.beam_search import DEFAULT_BEAM, BeamSearchDecoder, PrefixBeamSearch, spelling_letters
@@ -80,7 +80,11 @@ class SpeechProcessor:
         return replace(features, seconds=len(sound) / rate, answer=answer)
 
 
-def processor(config: Mapping[str, Any], files: Mapping[str, str]) -> Processor:  # noqa: ARG001 -- a recipe's signature
+def processor(
+    config: Mapping[str, Any],
+    files: Mapping[str, str],  # noqa: ARG001 -- a recipe's signature
+    parts: Mapping[str, Runner],  # noqa: ARG001 -- likewise
+) -> Processor:
     """The processor that a bundle's processor.json describes.
 
     Raises:

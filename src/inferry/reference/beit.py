@@ -4,7 +4,7 @@ Written anew after `beit/modeling_finetune.py` (806b7d07): the original needs ti
 order of operations and buffers are the original's; it computes relative positions and layer scale at every call.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +73,16 @@ class BeitReference:
         pixels = torch.from_numpy(np.asarray(inputs["pixel_values"], dtype=np.float64))
         with torch.inference_mode():
             return [x[0].numpy() for x in self._blocks(pixels[None])]
+
+    def modules(self) -> list[str]:
+        """Full names of modules whose outputs the graph has as they are: the blocks and the head."""
+        return [*(f"blocks.{block}" for block in range(self._config["depth"])), "head"]
+
+    def trace(self, inputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+        """What these modules give for one picture alone, float64, batch first, by name; `inputs` as for `infer`."""
+        outputs = [*self.hidden_states(inputs), self.infer(inputs)["logits"]]
+        found = dict(zip(self.modules(), outputs, strict=True))
+        return {name: found[name][None] for name in names}
 
     def signature(self) -> dict[str, str]:
         """The package that computes it, with its version."""

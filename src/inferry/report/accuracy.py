@@ -3,33 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inferry.report.markup import NOTHING, Markup, chart, decimal, element, note, section, table
+from inferry.core.scores import Rate
+from inferry.report.markup import Markup, chart, decimal, element, note, section, table
+from inferry.report.rows import LONGEST_LABEL, cut
 
 
 @dataclass(frozen=True)
-class Rate:
-    """One metric of one run.
+class Breakdown:
+    """A table below the rates.
 
     Attributes:
-        name: As a reader knows it, such as ``WER``.
-        percent: None where nothing can be divided.
-        low: Percent, lower end of the 95 % interval.
-        high: Percent, its upper end.
-        detail: What was counted, as a phrase.
-        signature: How the number was made.
+        title: Its heading.
+        columns: As for `table`.
+        rows: The cells of each.
+        said: What is in it, a sentence.
     """
 
-    name: str
-    percent: float | None
-    low: float | None
-    high: float | None
-    detail: str
-    signature: str
-
-    @property
-    def interval(self) -> str:
-        """Both ends, or a dash."""
-        return NOTHING if self.low is None or self.high is None else f"{self.low:.2f} … {self.high:.2f}"
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    said: str
 
 
 @dataclass(frozen=True)
@@ -39,10 +32,20 @@ class Accuracy:
     Attributes:
         rates: The task's metrics, the most important one first; empty where nothing was scored.
         coverage: Which samples they cover, or why there is no score.
+        scored: Samples behind them.
+        exact: Of these, those whose answer is entirely right.
+        scale: What the rates are, and which way is better.
+        breakdowns: Tables below them.
+        warnings: What makes the rates doubtful, a sentence each; for the head of the page.
     """
 
     rates: tuple[Rate, ...]
     coverage: str
+    scored: int = 0
+    exact: int = 0
+    scale: str = "Percent"
+    breakdowns: tuple[Breakdown, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def accuracy_section(labels: Sequence[str], runs: Sequence[Accuracy]) -> Markup:
@@ -58,22 +61,40 @@ def accuracy_section(labels: Sequence[str], runs: Sequence[Accuracy]) -> Markup:
     ]
     several = len(runs) > 1
     rows = [
-        (rate.name, *([label] if several else []), decimal(rate.percent), rate.interval, rate.detail)
+        (rate.name, *([label] if several else []), decimal(rate.percent), rate.interval, rate.counted)
         for label, rate in rates
     ]
-    caption = "Error rates in percent, less is better; the bars are 95 % intervals (bootstrap over samples)."
+    caption = f"{runs[0].scale}; the bars are 95 % intervals (bootstrap over samples)."
     parts: list[str] = []
     if points:
         parts.append(chart("accuracy", {"points": points, "runs": list(labels)}, caption))
     if rows:
         parts.append(table(["metric", *(["run"] if several else []), ">%", ">95 % interval", "counted"], rows))
-    coverage = (
-        element("p", *([element("b", label), ": "] if several else []), run.coverage)
+    for label, run in zip(labels, runs, strict=True):
+        parts.append(element("p", *([element("b", label), ": "] if several else []), run.coverage))
+    return section("Accuracy", "accuracy", *parts, *_breakdowns(labels, runs), *_signatures(runs))
+
+
+def _breakdowns(labels: Sequence[str], runs: Sequence[Accuracy]) -> list[Markup]:
+    """The tables of each run beside each other."""
+    several = len(runs) > 1
+    return [
+        element(
+            "div",
+            *(_breakdown(f"{one.title}: {label}" if several else one.title, one) for one in run.breakdowns),
+            class_="pair",
+        )
         for label, run in zip(labels, runs, strict=True)
-    )
-    return section("Accuracy", "accuracy", *parts, *coverage, *_signatures(runs))
+        if run.breakdowns
+    ]
+
+
+def _breakdown(title: str, one: Breakdown) -> Markup:
+    rows = [tuple(cut(text, LONGEST_LABEL) for text in row) for row in one.rows]
+    return element("div", element("h3", title), note(one.said), table(one.columns, rows))
 
 
 def _signatures(runs: Sequence[Accuracy]) -> tuple[Markup, ...]:
-    made = dict.fromkeys(run.rates[0].signature for run in runs if run.rates)
-    return tuple(note(f"How: {text}") for text in made)
+    """How each number was made, said once where several were made alike."""
+    made = dict.fromkeys(rate.signature for run in runs for rate in run.rates)
+    return (note("How the numbers were made:"), element("ul", *(element("li", one) for one in made))) if made else ()

@@ -39,6 +39,20 @@ class Transcript:
     seconds: float
     transcription: Transcription
 
+    @property
+    def heading(self) -> str:
+        """What stands before the text where answers to several files share a screen."""
+        return f"{readable(self.file)}: "
+
+    @property
+    def stem(self) -> str:
+        """Name without suffix of the file that the transcript is written to."""
+        return self.file.stem
+
+    def render(self, kind: str) -> str:
+        """One of `FORMATS`."""
+        return FORMATS[kind](self)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object: ``file``, ``seconds``, ``text``, ``frames``, and ``words`` where they were asked for."""
         return {"file": readable(self.file), "seconds": round(self.seconds, 3), **self.transcription.to_json()}

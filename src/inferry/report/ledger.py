@@ -21,6 +21,19 @@ from inferry.report.markup import (
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure under its own name, such as ``WER to the references``, in percent."""
+
+    name: str
+    percent: float
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any] | None) -> "Figure | None":
+        """A figure of a hop; None where there is none."""
+        return None if row is None else cls(str(row["name"]), float(row["percent"]))
+
+
+@dataclass(frozen=True)
 class Hop:
     """One comparison with the original; everything but the name is None where it was not measured.
 
@@ -39,10 +52,10 @@ class Hop:
         added_max_abs: What this hop brought beyond the one before it.
         frames: Output frames compared.
         frames_changed: Frames with another best class.
-        texts_changed: Answers that are not the original's.
+        answers_changed: Answers that are not the original's.
         near_ties: Answers in which the best two scores are nearer than the tolerance.
-        wer_to_original: Percent, against the original's own answers.
-        wer: Percent, against the references.
+        agreement: How far the answers are the truth's own.
+        accuracy: The task's main figure against the references.
     """
 
     name: str
@@ -59,10 +72,10 @@ class Hop:
     added_max_abs: float | None = None
     frames: int | None = None
     frames_changed: int | None = None
-    texts_changed: int | None = None
+    answers_changed: int | None = None
     near_ties: int | None = None
-    wer_to_original: float | None = None
-    wer: float | None = None
+    agreement: Figure | None = None
+    accuracy: Figure | None = None
 
     @property
     def verdict(self) -> str:
@@ -98,10 +111,10 @@ class Hop:
             added_max_abs=optional_float(row, "added_max_abs"),
             frames=optional_int(row, "frames"),
             frames_changed=optional_int(row, "frames_changed"),
-            texts_changed=optional_int(row, "texts_changed"),
+            answers_changed=optional_int(row, "answers_changed"),
             near_ties=optional_int(row, "near_ties"),
-            wer_to_original=optional_float(row, "wer_to_original"),
-            wer=optional_float(row, "wer"),
+            agreement=Figure.from_json(row.get("agreement")),
+            accuracy=Figure.from_json(row.get("accuracy")),
         )
 
 
@@ -179,11 +192,9 @@ _ROWS: Final[tuple[tuple[str, Callable[[Hop], str]], ...]] = (
     ("tolerance", lambda hop: scientific(hop.tolerance)),
     ("tolerance that would just pass", lambda hop: scientific(hop.just_passes)),
     ("1 - cosine", lambda hop: scientific(None if hop.cosine is None else max(0.0, 1.0 - hop.cosine))),
-    ("frames changed", lambda hop: _share(hop.frames_changed, hop.frames)),
-    ("texts changed", lambda hop: _share(hop.texts_changed, hop.samples)),
+    ("frames changed", lambda hop: NOTHING if hop.frames == hop.samples else _share(hop.frames_changed, hop.frames)),
+    ("answers changed", lambda hop: _share(hop.answers_changed, hop.samples)),
     ("near ties", lambda hop: count(hop.near_ties)),
-    ("WER to the truth's texts, %", lambda hop: decimal(hop.wer_to_original)),
-    ("WER to the references, %", lambda hop: decimal(hop.wer)),
 )
 
 
@@ -245,7 +256,15 @@ def _numbers(hops: Sequence[Hop]) -> Markup:
         for name, text in _ROWS
         if any(hop.compared and text(hop) != NOTHING for hop in hops)
     ]
+    rows += [*_figures([hop.agreement for hop in hops]), *_figures([hop.accuracy for hop in hops])]
     return table(["", *(f">{hop.name}" for hop in hops)], [("", *map(_verdict, hops)), *rows])
+
+
+def _figures(figures: Sequence[Figure | None]) -> Iterator[tuple[str, ...]]:
+    """A line under the figure's own name; none where no hop has it."""
+    name = next((one.name for one in figures if one is not None), None)
+    if name is not None:
+        yield f"{name}, %", *(NOTHING if one is None else decimal(one.percent) for one in figures)
 
 
 def _verdict(hop: Hop) -> Markup:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-_VOID = frozenset({"path"})
+_VOID = frozenset({"img", "path"})
 
 NOTHING: Final = "\N{EN DASH}"
 """In place of a value that is not there."""

@@ -3,16 +3,23 @@
 import base64
 import io
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import PIL.Image
 import soundfile
 
+from inferry.core.samples import Box
 from inferry.core.specs import FloatArray
 from inferry.report.markup import Markup, element
 
 SECONDS = 30.0
 """Longest sound in the page; of a longer one the beginning is heard."""
 
+PIXELS: Final = 192
+"""Of the longer side of a picture in the page, at most."""
+
+_QUALITY: Final = 70
 _COLUMNS = 240
 _COMPRESSION = 0.9
 """Of the constant bit rates for speech: 24 kbit/s at 16 kHz."""
@@ -32,12 +39,82 @@ class Sound:
     peaks: tuple[float, ...]
     cut: bool
 
+    @property
+    def size(self) -> int:
+        """Bytes of the MP3."""
+        return len(self.mp3)
+
     def to_markup(self, name: str) -> Markup:
         """Waveform and player; `name` is what the page's script calls it."""
-        address = "data:audio/mpeg;base64," + base64.b64encode(self.mp3).decode()
+        address = _address("audio/mpeg", self.mp3)
         player = element("audio", controls=True, preload="metadata", src=address, data_id=name, aria_label=name)
         said = element("p", f"The first {SECONDS:.0f} seconds.", class_="note") if self.cut else Markup()
         return Markup(_waveform(self.peaks) + player + said)
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A picture as the page shows it.
+
+    Attributes:
+        jpeg: Red, green and blue.
+        width: In pixels.
+        height: In pixels.
+        regions: Where a network looked at, the best first.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+    regions: tuple[Box, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the JPEG."""
+        return len(self.jpeg)
+
+    def to_markup(self, name: str) -> Markup:
+        """The picture with its regions; `name` is what the page's script calls it."""
+        address = _address("image/jpeg", self.jpeg)
+        picture = element("img", src=address, width=self.width, height=self.height, alt=name, data_id=name)
+        return element("div", picture, self._outlines(), class_="seen") if self.regions else picture
+
+    def _outlines(self) -> Markup:
+        """Of the regions, the best last so that it lies on top; each light on dark, to be seen on both."""
+        corners = (
+            (left * self.width, top * self.height, right * self.width, bottom * self.height)
+            for left, top, right, bottom in reversed(self.regions)
+        )
+        outlines = [
+            element(
+                "rect",
+                x=f"{left:.1f}",
+                y=f"{top:.1f}",
+                width=f"{right - left:.1f}",
+                height=f"{bottom - top:.1f}",
+                class_=kind,
+            )
+            for left, top, right, bottom in corners
+            for kind in ("under", "over")
+        ]
+        return element("svg", *outlines, viewBox=f"0 0 {self.width} {self.height}", aria_hidden="true")
+
+
+def encode_picture(picture: PIL.Image.Image) -> Thumbnail:
+    """A picture for the page, its longer side at most `PIXELS`; a smaller one keeps its size.
+
+    Args:
+        picture: In red, green and blue.
+    """
+    small = picture.copy()
+    small.thumbnail((PIXELS, PIXELS), reducing_gap=3.0)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=_QUALITY, optimize=True)
+    return Thumbnail(file.getvalue(), small.width, small.height)
+
+
+def _address(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def encode_sound(samples: FloatArray, rate: int) -> Sound:

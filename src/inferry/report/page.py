@@ -13,9 +13,10 @@ from inferry.report.ledger import Ledger, ledger_section
 from inferry.report.markup import element, join
 from inferry.report.overview import Overview, overview_section, provenance_section, settings_section, title_of
 from inferry.report.quarantine import Quarantine, quarantine_section
+from inferry.report.rows import Row, fitting
+from inferry.report.samples import Samples, samples_section
 from inferry.report.speed import Speed, speed_section
-from inferry.report.timing import Lengths, Stages, timing_section
-from inferry.report.utterances import Row, Utterances, fitting, utterances_section
+from inferry.report.timing import Lengths, Stages, timing_section, timing_title
 
 LIMIT: Final = 2_000_000
 """Bytes that a page stays under, whatever the run."""
@@ -57,12 +58,12 @@ class Report:
 
     Attributes:
         runs: One or more.
-        utterances: Their samples, joined.
+        samples: Theirs, joined.
         command: Writes the page again.
     """
 
     runs: tuple[RunPart, ...]
-    utterances: Utterances
+    samples: Samples
     command: str
 
 
@@ -72,11 +73,11 @@ def render(report: Report) -> str:
     Raises:
         RunError: It would be larger even without any sample.
     """
-    silent = replace(report, utterances=replace(report.utterances, exhibits=()))
+    silent = replace(report, samples=replace(report.samples, exhibits=()))
     for one in (report, silent):
         room = LIMIT - _MARGIN - len(_assemble(one, ()).encode())
         if room >= 0:
-            return _assemble(one, fitting(one.utterances.rows, room))
+            return _assemble(one, fitting(one.samples.rows, room))
     raise RunError(
         f"the page would have {LIMIT - room:,} bytes without any sample, more than {LIMIT:,}: lay fewer runs side by "
         f"side, or measure fewer batch sizes and configurations"
@@ -86,7 +87,8 @@ def render(report: Report) -> str:
 def _assemble(report: Report, rows: Sequence[Row]) -> str:
     runs = report.runs
     labels = [run.overview.label for run in runs]
-    links = [("accuracy", "Accuracy"), ("parity", "Parity"), ("speed", "Batch sizes"), ("time", "Time and lengths")]
+    lengths = [run.lengths for run in runs]
+    links = [("accuracy", "Accuracy"), ("parity", "Parity"), ("speed", "Batch sizes"), ("time", timing_title(lengths))]
     links += [("samples", "Samples"), ("quarantine", "Quarantined"), ("signature", "Signature")]
     settings = [run.settings for run in runs]
     sections = [
@@ -100,8 +102,8 @@ def _assemble(report: Report, rows: Sequence[Row]) -> str:
         accuracy_section(labels, [run.accuracy for run in runs]),
         ledger_section(labels, [run.ledger for run in runs]),
         speed_section(labels, [run.speed for run in runs]),
-        timing_section(labels, [run.stages for run in runs], [run.lengths for run in runs]),
-        utterances_section(labels, report.utterances, rows),
+        timing_section(labels, [run.stages for run in runs], lengths),
+        samples_section(labels, report.samples, rows),
         quarantine_section(labels, [run.quarantine for run in runs]),
         provenance_section(labels, settings, report.command),
     ]

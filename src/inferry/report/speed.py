@@ -1,14 +1,15 @@
 """Throughput and latency over batch sizes, as `inferry bench` measured them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from inferry.report.fields import optional_float
 from inferry.report.markup import NOTHING, TIMES, Markup, chart, count, decimal, element, join, note, section, table
 
-_METRICS: Final = {"wer": "WER %", "wer_with_dropped": "WER with dropped %", "cer": "CER %"}
-"""Of bench.json's accuracy, in the table's order."""
+_RATES: Final = 2
+"""Of bench.json's rates the first ones have a column: the task's main one is the first."""
 
 _NAMED: Final = 5
 """Samples that are named; of more there is the number."""
@@ -33,7 +34,8 @@ class Measurement:
         peak_memory: Bytes.
         first_result: Seconds from a process's start to its first result.
         fraction_of_ceiling: Operations a second over those of a large matrix product.
-        accuracies: Percent by metric (``wer`` …); empty where nothing was scored.
+        rates: Percent by name, the main one first; empty where nothing was scored.
+        main_with_dropped: Percent, the main rate when dropped samples count as well; None where the task has none.
         dropped: Samples that this configuration left out.
     """
 
@@ -51,7 +53,8 @@ class Measurement:
     peak_memory: float | None
     first_result: float | None
     fraction_of_ceiling: float | None
-    accuracies: Mapping[str, float]
+    rates: Mapping[str, float]
+    main_with_dropped: float | None
     dropped: int
 
     @classmethod
@@ -73,9 +76,12 @@ class Measurement:
             peak_memory=optional_float(row, "peak_memory_bytes"),
             first_result=optional_float(row, "first_result_seconds"),
             fraction_of_ceiling=optional_float(row, "fraction_of_ceiling"),
-            accuracies={
-                name: float(value) for name, value in accuracy.items() if name in _METRICS and value is not None
+            rates={
+                str(rate["name"]): float(rate["percent"])
+                for rate in accuracy.get("rates", ())
+                if rate["percent"] is not None
             },
+            main_with_dropped=optional_float(accuracy, "main_with_dropped"),
             dropped=int(accuracy.get("dropped") or 0),
         )
 
@@ -204,18 +210,17 @@ def _one(speed: Speed | str) -> Markup:
 
 
 def _table(measurements: Sequence[Measurement]) -> Markup:
-    dropped = any(one.dropped for one in measurements)
-    metrics = [name for name in _METRICS if any(name in one.accuracies for one in measurements)]
-    metrics = [name for name in metrics if dropped or name != "wer_with_dropped"]
-    columns = ["configuration", ">batch size", *(f">{_METRICS[name]}" for name in metrics), ">items/s", ">audio s/s"]
-    columns += [">p50 ms", ">p90 ms", ">p99 ms", ">padding efficiency", ">peak MB", ">first result s", ">of ceiling"]
+    accuracies, sound = _accuracy_columns(measurements), _sound_columns(measurements)
+    columns = ["configuration", ">batch size", *(f">{name}" for name, _ in accuracies), ">items/s"]
+    columns += [*(f">{name}" for name, _ in sound), ">p50 ms", ">p90 ms", ">p99 ms"]
+    columns += [">padding efficiency", ">peak MB", ">first result s", ">of ceiling"]
     rows = [
         (
             "" if before is not None and before.configuration == one.configuration else _name(one),
             f"{one.batch_size}{'' if one.settled else ' *'}",
-            *(decimal(one.accuracies.get(name)) for name in metrics),
+            *(cell(one) for _, cell in accuracies),
             decimal(one.items_per_second),
-            decimal(one.audio_seconds_per_second, 1),
+            *(cell(one) for _, cell in sound),
             *(decimal(value, 1) for value in (one.p50, one.p90, one.p99)),
             _percent(one.padding_efficiency),
             count(None if one.peak_memory is None else one.peak_memory / 1e6),
@@ -225,6 +230,28 @@ def _table(measurements: Sequence[Measurement]) -> Markup:
         for before, one in zip((None, *measurements), measurements, strict=False)
     ]
     return table(columns, rows)
+
+
+_Columns = list[tuple[str, Callable[[Measurement], str]]]
+
+
+def _accuracy_columns(measurements: Sequence[Measurement]) -> _Columns:
+    """The first rates that any has; the main one also with what was dropped, where something was."""
+    names = list(dict.fromkeys(name for one in measurements for name in one.rates))[:_RATES]
+    columns: _Columns = [(f"{name} %", partial(_rate, name)) for name in names]
+    if columns and any(one.dropped and one.main_with_dropped is not None for one in measurements):
+        columns.insert(1, (f"{names[0]} with dropped %", lambda one: decimal(one.main_with_dropped)))
+    return columns
+
+
+def _rate(name: str, one: Measurement) -> str:
+    return decimal(one.rates.get(name))
+
+
+def _sound_columns(measurements: Sequence[Measurement]) -> _Columns:
+    if all(one.audio_seconds_per_second is None for one in measurements):
+        return []
+    return [("audio s/s", lambda one: decimal(one.audio_seconds_per_second, 1))]
 
 
 def _name(one: Measurement) -> str:

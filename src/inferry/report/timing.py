@@ -40,8 +40,13 @@ class Lengths:
     plan: str
 
 
+def timing_title(lengths: Sequence[Lengths | None]) -> str:
+    """What the section is called: not every task has lengths."""
+    return "Time and lengths" if any(lengths) else "Time"
+
+
 def timing_section(labels: Sequence[str], stages: Sequence[Stages | None], lengths: Sequence[Lengths | None]) -> Markup:
-    """Stage times of all runs in one picture, then the lengths of each data set."""
+    """Stage times of all runs in one picture, then the lengths of each data set that has any."""
     timed = [(label, one) for label, one in zip(labels, stages, strict=True) if one is not None]
     parts: list[str] = []
     if timed:
@@ -55,8 +60,8 @@ def timing_section(labels: Sequence[str], stages: Sequence[Stages | None], lengt
         heading = [element("h3", " and ".join(plans))] if len(labels) > 1 else []
         parts.append(join([*heading, _lengths(one), *map(note, dict.fromkeys(plans.values()))]))
     if not parts:
-        parts.append(element("p", "These runs have neither stage times nor lengths.", class_="missing"))
-    return section("Time and lengths", "time", *parts)
+        parts.append(element("p", "No run says where its time went.", class_="missing"))
+    return section(timing_title(lengths), "time", *parts)
 
 
 def _stages(timed: Sequence[tuple[str, Stages]]) -> Markup:

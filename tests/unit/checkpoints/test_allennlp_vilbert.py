@@ -169,6 +169,30 @@ def test_the_heads_of_a_tokenizer_folder_come_before_a_rule(archive, tmp_path):
     assert "states text.hidden_size 16, but the weights have 8" in problems_of(archive.path, folder)
 
 
+def test_a_tokenizer_is_looked_for_by_the_name_of_the_text_model(archive, tmp_path):
+    folder, asked = tmp_path / "bert", []
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    (folder / "config.json").write_text(json.dumps({"num_attention_heads": 4, "hidden_size": 8}))
+    archive.model = HUGGINGFACE
+    words = archive.members.pop("vocabulary/tags.txt")
+
+    def find(name):
+        asked.append(name)
+        return folder
+
+    checkpoint = read_vilbert(archive.write(), find_tokenizer=find)
+    assert asked == ["bert-base-uncased"]
+    assert checkpoint.config["text"]["num_attention_heads"] == 4
+    assert checkpoint.processor["input"]["vocab_size"] == len(WORDS)
+    assert "that of bert-base-uncased, which it names, was taken" in checkpoint.notes[0]
+    with pytest.raises(CheckpointError, match=r"it holds no tokenizer .* of bert-base-uncased \(--tokenizer\)"):
+        read_vilbert(archive.path, find_tokenizer=lambda _: None)
+    archive.members["vocabulary/tags.txt"] = words
+    read_vilbert(archive.write(), folder, find_tokenizer=find)
+    assert len(asked) == 1
+
+
 def test_an_older_archive_has_a_location_bias(archive):
     name = "backbone.image_embeddings.embeddings.location_embeddings.bias"
     archive.tensors[name] = np.ones(6, np.float32)
@@ -268,7 +292,7 @@ def test_code_in_the_weights_is_refused(archive, opcodes, forge):
 
 def test_a_file_that_is_no_archive(tmp_path):
     (tmp_path / "model.tar.gz").write_bytes(b"no archive")
-    assert "cannot be read as a tar archive" in problems_of(tmp_path)
+    assert problems_of(tmp_path) == "it cannot be read as a tar archive: file could not be opened successfully"
     assert "it does not exist" in problems_of(tmp_path / "other.tar.gz")
 
 

@@ -110,6 +110,13 @@ def test_a_release_is_fetched_once(server, tmp_path):
     assert len(server.requests) == 1
 
 
+def test_the_first_digits_of_a_digest_are_enough(server, tmp_path):
+    preset = preset_of(server, sha256=SHA[:8])
+    for _ in range(2):
+        assert (fetch(preset, "deepspeech2", tmp_path) / "model.ckpt").read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
 def test_a_file_put_there_by_hand_is_used(server, tmp_path):
     folder = tmp_path / "deepspeech2" / "an4"
     folder.mkdir(parents=True)
@@ -177,7 +184,11 @@ def test_a_part_that_is_longer_than_the_file(server, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "text"),
-    [({"sha256": "0" * 64}, f"sha256 is {SHA}, expected {'0' * 64}"), ({"size": 5}, "bytes, expected 5")],
+    [
+        ({"sha256": "0" * 64}, f"sha256 is {SHA}, expected {'0' * 64}"),
+        ({"sha256": SHA[1:9]}, f"sha256 is {SHA}, expected {SHA[1:9]}"),
+        ({"size": 5}, "bytes, expected 5"),
+    ],
 )
 def test_another_file_than_expected_is_not_kept(changes, text, server, tmp_path):
     with pytest.raises(DownloadError, match=text):
@@ -199,6 +210,12 @@ def test_a_refusal_says_what_to_put_where(status, server, tmp_path):
         "--checkpoint",
     ):
         assert text in message
+
+
+def test_a_refusal_names_the_option_that_takes_the_files(server, tmp_path):
+    server.status = 403
+    with pytest.raises(DownloadError, match="give that folder to --detector"):
+        fetch(preset_of(server), "vilbert-vqa", tmp_path, option="--detector")
 
 
 def test_no_server_at_all(server, tmp_path):

@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -7,13 +8,12 @@ from inferry.checkpoints import torchvision_detector
 from inferry.checkpoints.torchvision_detector import CONFIG, WEIGHT_FILE, detector_table, read_detector
 from inferry.core.errors import CheckpointError
 
-SMALL = {"width": 4, "blocks": [1, 2, 1, 1], "fpn_channels": 4, "representation_size": 6, "num_classes": 91}
+SMALL = {"width": 4, "blocks": [1, 2, 1, 1], "fpn_channels": 5, "representation_size": 6, "num_classes": 9}
 
 
 @pytest.fixture
-def small(monkeypatch):
-    """The reader expects a small network; returns that network's tensors."""
-    monkeypatch.setattr(torchvision_detector, "CONFIG", SMALL)
+def small():
+    """The tensors of a small network."""
     generator = np.random.default_rng(0)
     return {name: generator.uniform(0.5, 1, shape).astype(np.float32) for name, shape in detector_table(SMALL).items()}
 
@@ -54,9 +54,39 @@ def test_reads_all_tensors(small, tmp_path):
     assert len(checkpoint.sha256) == 64
 
 
-def test_reads_the_released_file_out_of_a_folder(small, tmp_path):
+def test_reads_the_released_file_out_of_a_folder(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision_detector, "CONFIG", SMALL)
     save(small, tmp_path / WEIGHT_FILE)
     assert read_detector(tmp_path).path == tmp_path / WEIGHT_FILE
+
+
+def test_the_released_name_promises_the_released_sizes(small, tmp_path):
+    with pytest.raises(CheckpointError) as raised:
+        read_detector(save(small, tmp_path / WEIGHT_FILE))
+    assert "tensor backbone.body.conv1.weight has shape [4, 3, 7, 7], expected [64, 3, 7, 7]" in raised.value.problems
+
+
+def test_no_block_may_be_missing_within_a_stage(small, tmp_path):
+    for name in [name for name in small if name.startswith("backbone.body.layer2.0.")]:
+        del small[name]
+    with pytest.raises(CheckpointError) as raised:
+        read_detector(save(small, tmp_path / "detector.pth"))
+    assert "tensor backbone.body.layer2.0.conv1.weight [8, 16, 1, 1] is missing" in raised.value.problems
+
+
+def test_without_sizes_says_which_tensors_would_tell(small, tmp_path):
+    small["roi_heads.box_head.fc6.weight"] = np.ones(6, np.float32)
+    del small["backbone.body.conv1.weight"]
+    for name in [name for name in small if name.startswith("backbone.body.layer3.")]:
+        del small[name]
+    with pytest.raises(CheckpointError) as raised:
+        read_detector(save(small, tmp_path / "detector.pth"))
+    unknown = "so the sizes of the network are not known"
+    assert raised.value.problems == (
+        f"tensor backbone.body.conv1.weight is missing or has not 4 dimensions, {unknown}",
+        f"tensor roi_heads.box_head.fc6.weight is missing or has not 2 dimensions, {unknown}",
+        f"no tensor backbone.body.layer3.* is there, {unknown}",
+    )
 
 
 def test_reads_the_names_that_newer_versions_write(small, tmp_path):
@@ -81,7 +111,7 @@ def test_lists_every_problem(small, tmp_path):
     with pytest.raises(CheckpointError) as raised:
         read_detector(save(small, tmp_path / "detector.pth"))
     assert raised.value.problems == (
-        "tensor rpn.head.conv.bias [4] is missing",
+        "tensor rpn.head.conv.bias [5] is missing",
         "tensor roi_heads.mask_head.weight [2, 2] is not expected in this architecture",
         "tensor backbone.body.conv1.weight has shape [4, 1, 7, 7], expected [4, 3, 7, 7]",
         "tensor roi_heads.box_head.fc7.bias has 6 of 6 values that are not finite",
@@ -96,5 +126,7 @@ def test_a_variance_of_zero_is_a_problem(small, tmp_path):
 
 
 def test_a_missing_file_is_a_sentence(tmp_path):
-    with pytest.raises(CheckpointError, match="it does not exist"):
+    with pytest.raises(CheckpointError, match=rf"the folder {re.escape(str(tmp_path))} has no file of this name"):
         read_detector(tmp_path)
+    with pytest.raises(CheckpointError, match="it does not exist"):
+        read_detector(tmp_path / "other.pth")

@@ -82,7 +82,10 @@ def test_a_released_file(beit):
     assert checkpoint.sha256 == sha256_of(file.path)
     assert checkpoint.config == CONFIG
     assert checkpoint.files == {"labels.txt": "class 0\nclass 1\nclass 2\n"}
-    assert checkpoint.notes == ("classes are named by their numbers: the checkpoint has none",)
+    assert checkpoint.notes == (
+        "classes are named by their numbers: the checkpoint has none",
+        "names are read from classes.txt beside the file, one a line",
+    )
     assert checkpoint.processor == {
         "input": {
             "kind": "image",
@@ -138,7 +141,7 @@ def test_heads_are_assumed_only_where_nothing_tells_them(beit):
 
 def test_class_names_beside_the_file(beit):
     file = beit()
-    (file.path.parent / "classes.txt").write_text("cat\ndog\nbird\n")
+    (file.path.parent / "classes.txt").write_text("\ufeffcat\ndog\nbird\n\n", encoding="utf-8")
     checkpoint = read_beit(file.write())
     assert checkpoint.files == {"labels.txt": "cat\ndog\nbird\n"}
     assert checkpoint.notes == ()

@@ -75,6 +75,15 @@ def test_a_missing_file_is_named(folder):
         open_bundle(folder)
 
 
+def test_a_further_graph_must_be_among_the_files(folder):
+    edit_manifest(folder, parts={"detector": "../elsewhere.onnx"})
+    (folder.parent / "elsewhere.onnx").touch()
+    with pytest.raises(BundleError, match=r"lacks \.\./elsewhere\.onnx"):
+        open_bundle(folder)
+    edit_manifest(folder, parts={"detector": "deep/x"})
+    assert open_bundle(folder).manifest.parts == {"detector": "deep/x"}
+
+
 def test_another_schema_is_refused(folder):
     edit_manifest(folder, schema=99)
     with pytest.raises(BundleError, match="schema 99, this version of Inferry reads 2"):

@@ -110,8 +110,10 @@ def test_the_same_command_takes_a_run_up(run):
 
 
 def test_another_command_is_refused(run):
-    with pytest.raises(RunError, match="another bundle, extra"):
-        begin_run(run.path, {**CONFIG, "bundle": "c", "extra": 1})
+    with pytest.raises(RunError, match="holds a run with another bundle, data: choose another --output"):
+        begin_run(run.path, {"bundle": "c", "data": "e"})
+    with pytest.raises(RunError, match="holds a run of another version of Inferry: choose another --output"):
+        begin_run(run.path, {**CONFIG, "extra": 1})
 
 
 def test_a_folder_with_only_a_bundle_may_become_a_run(tmp_path):
@@ -134,9 +136,10 @@ def test_a_broken_run_is_refused(run, tmp_path):
         list(run.rows())
     with pytest.raises(RunError, match=r"errors\.jsonl cannot be read"):
         list(run.rows("errors.jsonl"))
-    (run.path / "run.json").write_text("{")
-    with pytest.raises(RunError, match="remove the folder"):
-        open_run(run.path)
+    for text in ("{", "[]", "{}", '{"config": []}'):
+        (run.path / "run.json").write_text(text)
+        with pytest.raises(RunError, match="remove the folder"):
+            open_run(run.path)
 
 
 def test_two_processes_may_not_work_on_one_run(run):

@@ -168,7 +168,7 @@ def validation(folder, count):
 def test_val_label(tmp_path, where):
     names = validation(tmp_path / where, 3)
     touch(tmp_path / where, "extra.jpg")
-    (tmp_path / "val_label.txt").write_text(f"{names[1]} 970\r\n{names[0]} 65\n\n{names[2]} 0\n")
+    (tmp_path / "val_label.txt").write_text(f"{names[1]} 970\r\n{names[0]}\t65\n\n {names[2]}   0 \n")
     assert imagenet_val.detect(tmp_path)
     dataset = imagenet_val.load(tmp_path)
     assert list(references(dataset).items()) == [
@@ -178,6 +178,13 @@ def test_val_label(tmp_path, where):
         ("extra", None),
     ]
     assert dataset.items[0].source.path.is_file()
+
+
+def test_the_label_file_stands_for_its_folder(tmp_path):
+    names = validation(tmp_path, 2)
+    (tmp_path / "val_label.txt").write_text(f"{names[0]} 65\n{names[1]} 970\n")
+    dataset = open_dataset(tmp_path / "val_label.txt")
+    assert (dataset.kind, list(references(dataset).values())) == (imagenet_val.KIND, ["65", "970"])
 
 
 def test_pictures_in_class_folders_are_found_by_name(tmp_path):

@@ -74,6 +74,24 @@ def test_a_mix_up_is_part_of_the_score():
     assert ClassificationScore.from_json(score.to_json()).mix_up == score.mix_up
 
 
+def test_labels_from_one_on_are_scored_and_named_though_the_network_lacks_the_last():
+    pictures = [Picture(str(i), str(i % 7 + 1), (i % 7,)) for i in range(70)]
+    score = score_classification(pictures, LABELS)
+    assert (score.mix_up.kind, score.mix_up.offset, score.mix_up.rate) == ("shift", -1, 100)
+    assert (score.top1.correct, score.classes[-1].label, score.confusions[-1].label) == (0, "class 7", "class 7")
+    assert "they count from 1 on" in score.remarks[0]
+    with pytest.raises(RunError, match=r"class 8 is none of the network's 7"):
+        score_classification([*pictures, Picture("x", "8", (0,))], LABELS)
+
+
+def test_labels_that_may_count_from_one_on_are_asked_about():
+    few = [Picture(str(i), str(i + 1), (0,)) for i in range(7)]
+    with pytest.raises(RunError, match=r"class 7 is none .* none is 0: do they count from 1 on\?"):
+        score_classification(few, LABELS)
+    with pytest.raises(RunError, match=r"not those of this network$"):
+        score_classification([*few, Picture("zero", "0", (0,))], LABELS)
+
+
 def test_no_picture_at_all():
     score = score_classification([], LABELS)
     assert (score.top1.rate, score.top1.low, score.classes) == (None, None, ())

@@ -1,11 +1,15 @@
+from dataclasses import fields
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from inferry.core.errors import UsageError
-from inferry.core.protocols import Recipe
+from inferry.core.protocols import ExportOptions, Recipe
 from inferry.models import registry
-from inferry.models.registry import RECIPES, family_names, find_preset, get_recipe, locate_checkpoint
+from inferry.models.registry import RECIPES, family_names, find_preset, get_recipe, locate_checkpoint, read_checkpoint
+from inferry.pipeline.tasks.registry import TASKS
+
+SPEECH = ("wav2vec2", "data2vec-audio", "deepspeech2")
 
 
 @pytest.mark.parametrize("family", RECIPES)
@@ -13,7 +17,8 @@ def test_a_recipe_is_complete(family):
     recipe = get_recipe(family)
     assert isinstance(recipe, Recipe)
     assert recipe.family == family
-    assert recipe.task == "speech-recognition"
+    assert recipe.task in TASKS
+    assert set(recipe.takes) <= {field.name for field in fields(ExportOptions)}
     assert recipe.summary
     assert recipe.presets
     for preset in recipe.presets:
@@ -24,7 +29,7 @@ def test_a_recipe_is_complete(family):
 
 
 def test_an_unknown_family_lists_what_is_available():
-    with pytest.raises(UsageError, match="unknown family 'whisper'; available: data2vec-audio, deepspeech2, wav2vec2"):
+    with pytest.raises(UsageError, match="unknown family 'whisper'; available: beit, data2vec-audio, deepspeech2, "):
         get_recipe("whisper")
 
 
@@ -52,13 +57,20 @@ def test_neither_path_nor_preset():
         locate_checkpoint(get_recipe("wav2vec2"), "typo")
 
 
-@pytest.mark.parametrize("family", RECIPES)
+def test_an_option_that_a_family_does_not_take(tmp_path):
+    options = ExportOptions(image_size=224, detector="file.pth")
+    with pytest.raises(UsageError, match=r"wav2vec2 takes no --image-size, --detector; .*of this family: none"):
+        read_checkpoint(get_recipe("wav2vec2"), tmp_path, options)
+
+
+@pytest.mark.parametrize("family", SPEECH)
 def test_the_reference_of_each_family_is_the_original(family, tiny, tmp_path):
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     recipe, path = tiny.recipe_of(family, tmp_path)
-    checkpoint = recipe.read(path)
-    features = recipe.processor(checkpoint.processor, checkpoint.files).process(recipe.probes(checkpoint.processor)[1])
+    checkpoint = recipe.read(path, ExportOptions())
+    processor = recipe.processor(checkpoint.processor, checkpoint.files, {})
+    features = processor.process(recipe.probes(checkpoint.processor)[1])
     reference = recipe.reference(checkpoint)
     outputs = reference.infer(features.inputs)
     assert outputs["logits"].shape == (outputs["output_lengths"], len(tiny.TOKENS if "vec" in family else tiny.LABELS))

@@ -130,11 +130,25 @@ def test_a_class_suppresses_only_its_own(run_part):
     assert found["box_features"].tolist() == [[0], [10]]
 
 
+def test_within_a_class_more_than_half_of_overlap_suppresses(run_part):
+    # The second covers 0.55 of the first and the third exactly 0.5; the third covers 0.91 of the second, which is gone.
+    proposals = [[0, 0, 20, 20], [0, 0, 20, 11], [0, 0, 20, 10]]
+    found = detected(run_part, [[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]], proposals)
+    assert found["box_coordinates"].tolist() == [proposals[0], proposals[2]]
+
+
+def test_boxes_thinner_than_a_hundredth_of_a_pixel_go(run_part):
+    found = detected(run_part, [[0.1, 0.9], [0.2, 0.8]], [[5, 5, 5.008, 30], [5, 50, 5.012, 80]])
+    assert found["box_coordinates"] == pytest.approx(np.array([[5, 50, 5.012, 80]]), abs=1e-5)
+
+
 def test_each_class_has_its_own_box(run_part):
-    # Ten times the shift in heights for class 1, five times the log of the factor for class 2.
-    deltas = [[[0] * 4, [0, 10, 0, 0], [0, 0, 5 * np.log(2), 0]]]
-    found = detected(run_part, [[0.1, 0.5, 0.4]], [[40, 40, 60, 60]], deltas)
-    assert found["box_coordinates"] == pytest.approx(np.array([[40, 60, 60, 80], [30, 40, 70, 60]]), abs=1e-4)
+    # Ten times the shift in sizes and five times the log of the factor: down for class 1, wider for class 2, and for
+    # class 3 to the right and higher.
+    deltas = [[[0] * 4, [0, 10, 0, 0], [0, 0, 5 * np.log(2), 0], [10, 0, 0, 5 * np.log(2)]]]
+    found = detected(run_part, [[0.1, 0.4, 0.3, 0.2]], [[40, 40, 60, 60]], deltas)
+    expected = np.array([[40, 60, 60, 80], [30, 40, 70, 60], [60, 30, 80, 70]])
+    assert found["box_coordinates"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_boxes_are_clipped_and_those_that_lie_outside_go(run_part):

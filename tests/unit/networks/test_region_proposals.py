@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,12 +52,12 @@ def selected(run_part, candidates, logits, level_of):
     return run_part(write, "float32/2", **inputs, level_of=np.array(level_of))[0].tolist()
 
 
-A, B, C = [0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 7]
+A, B, C, D = [0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 7], [0, 0, 10, 7.1]
 
 
 def test_within_a_level_more_than_0_7_of_overlap_suppresses(run_part):
-    # B covers 0.8 of A and C exactly 0.7; C covers 0.875 of B, which is gone already.
-    assert selected(run_part, [A, B, C], [3, 2, 1], [0, 0, 0]) == [A, C]
+    # B covers 0.8 of A, D 0.71 and C exactly 0.7; C covers 0.875 of B, which is gone already.
+    assert selected(run_part, [A, B, D, C], [4, 3, 2, 1], [0, 0, 0, 0]) == [A, C]
 
 
 def test_levels_do_not_suppress_each_other_and_the_best_come_first(run_part):
@@ -80,11 +82,17 @@ def test_at_most_1000_are_proposed(run_part):
     assert found == pytest.approx(np.array(candidates[:-1001:-1]))
 
 
-def test_proposals_equal_those_of_the_plain_network(detector_checkpoint, open_network):
-    torch = pytest.importorskip("torch")
-    from inferry.reference.faster_rcnn import reference
+def looking_at_features(checkpoint):
+    """A detector whose logits of the three anchors of a cell are the first three features there, and no box moves."""
+    tensors = {name: np.zeros_like(tensor) for name, tensor in checkpoint.tensors.items()}
+    channels = np.arange(16)
+    tensors["rpn.head.conv.weight"][channels, channels, 1, 1] = 1
+    tensors["rpn.head.cls_logits.weight"][[0, 1, 2], [0, 1, 2]] = 1
+    return replace(checkpoint, tensors=tensors)
 
-    checkpoint, generator = detector_checkpoint(1), np.random.default_rng(1)
+
+def open_proposals(checkpoint, open_network):
+    """A session that gives ``proposals`` for ``image``, ``image_size`` and the levels ``p0`` to ``p4``."""
     modules = Modules(Graph("proposals"), checkpoint)
     graph = modules.graph
     image = graph.input("image", "float32", (1, 3, "height", "width"))
@@ -92,11 +100,37 @@ def test_proposals_equal_those_of_the_plain_network(detector_checkpoint, open_ne
     levels = [graph.input(f"p{index}", "float32", (1, 16, f"height_{index}", f"width_{index}")) for index in range(5)]
     proposals = propose(modules, image, limits, levels, DetectorConfig.from_checkpoint(checkpoint))
     graph.output(proposals, "proposals", "float32", ("proposals", 4))
+    return open_network(graph.network())
+
+
+def test_the_best_1000_anchors_of_a_level_are_looked_at(detector_checkpoint, open_network):
+    # 20 x 20 cells, 64 pixels apart, have 1200 anchors. The better half lies below the picture, which is 600 high, so
+    # that 400 of the best 1000 remain; each further level has 3 anchors, all worse.
+    logits = np.zeros((20, 20, 3), np.float32)
+    logits[10:] = 5000
+    logits[:10] = np.random.default_rng(0).permutation(np.arange(1, 601)).reshape(10, 20, 3)
+    features = [np.zeros((1, 16, *size), np.float32) for size in [(20, 20), (1, 1), (1, 1), (1, 1), (1, 1)]]
+    features[0][0, :3] = logits.transpose(2, 0, 1)
+    inputs = {f"p{index}": level for index, level in enumerate(features)}
+    inputs |= {"image": np.zeros((1, 3, 1280, 1280), np.float32), "image_size": np.array([600, 1280])}
+    (found,) = open_proposals(looking_at_features(detector_checkpoint(0)), open_network).run(None, inputs)
+    places = np.argwhere((logits <= 600) & (logits > 200))
+    rows, columns, kinds = places[np.argsort(-logits[tuple(places.T)])].T
+    expected = cell_anchors(32)[kinds] + 64 * np.stack([columns, rows, columns, rows], axis=1)
+    assert np.array_equal(found[:400], np.clip(expected, 0, [1280, 600, 1280, 600]))
+    assert len(found) == 400 + 4 * 3
+
+
+def test_proposals_equal_those_of_the_plain_network(detector_checkpoint, open_network):
+    torch = pytest.importorskip("torch")
+    from inferry.reference.faster_rcnn import reference
+
+    checkpoint, generator = detector_checkpoint(1), np.random.default_rng(1)
     inputs = {"image": np.zeros((1, 3, 160, 224), np.float32), "image_size": np.array([150, 201])}
     sizes = [(40, 56), (20, 28), (10, 14), (5, 7), (3, 4)]
     features = [generator.normal(size=(1, 16, *size)).astype(np.float32) for size in sizes]
     inputs |= {f"p{index}": level for index, level in enumerate(features)}
-    found = open_network(graph.network()).run(None, inputs)[0]
+    (found,) = open_proposals(checkpoint, open_network).run(None, inputs)
     exact = [torch.from_numpy(level).double() for level in features]
     expected = reference(checkpoint).proposals(torch.zeros(1, 3, 160, 224), exact, (150, 201)).numpy()
     assert len(found) == len(expected) > 300

@@ -1,14 +1,15 @@
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from inferry.core.errors import BackendError, UsageError
+from inferry.core.errors import BackendError, RunError, UsageError
 from inferry.core.machine import available_threads
 from inferry.core.protocols import SessionOptions
-from inferry.core.samples import Audio, AudioFile, Sample
+from inferry.core.samples import Audio, AudioFile, ImageFile, Sample
 from inferry.pipeline import bench as bench_module
 from inferry.pipeline.bench import BenchOptions, bench
 from inferry.pipeline.benchmark import child as bench_child
@@ -17,9 +18,12 @@ from inferry.pipeline.benchmark.ceiling import OPERATIONS, best_of, open_ceiling
 from inferry.pipeline.benchmark.configurations import configurations
 from inferry.pipeline.benchmark.operations import operation_counter
 from inferry.pipeline.benchmark.results import Benchmark, Ceiling, Startup
+from inferry.pipeline.benchmark.sources import source_to_json
 from inferry.pipeline.benchmark.startup import measure_startup
-from inferry.pipeline.benchmark.workload import load_item
-from inferry.pipeline.model import Model
+from inferry.pipeline.benchmark.workload import data_pool, load_item, make_workload
+from inferry.pipeline.export import export
+from inferry.pipeline.model import Model, load
+from inferry.processing.question_processor import RegionFinder
 
 ONE = configurations(["onnxruntime"], ["fp32"], [1])[0]
 QUICK = BenchOptions(batch_sizes=(1, 3), threads=(1, 1), rounds=2, samples=6)
@@ -98,7 +102,10 @@ def test_the_json_is_what_the_report_reads(measured):
         *("operations_per_second", "fraction_of_ceiling", "accuracy"),
     }
     assert set(one["results"][0]["stage_seconds"]) == {"read", "features", "infer", "decode"}
-    assert {"wer", "cer", "scored", "dropped"} <= set(one["results"][0]["accuracy"])
+    accuracy = one["results"][0]["accuracy"]
+    assert set(accuracy) == {"rates", "scored", "dropped", "main_with_dropped"}
+    assert [rate["name"] for rate in accuracy["rates"]][:2] == ["WER", "CER"]
+    assert {"name", "percent", "low", "high", "signature"} <= set(accuracy["rates"][0])
     assert found["signature"]["seed"] == 0
     assert float(found["signature"]["load_before"]) >= 0
 
@@ -145,7 +152,7 @@ def test_dropped_samples_are_named_and_scored_as_deleted(tiny_bundles, tiny, tmp
     assert (own.dropped, own.accuracy.scored) == ((), 2)
     assert recipe.dropped == ("long",)
     assert (recipe.accuracy.scored, recipe.accuracy.dropped) == (1, 1)
-    assert recipe.accuracy.wer_with_dropped == pytest.approx((3 * recipe.accuracy.wer / 100 + 3) / 6 * 100)
+    assert recipe.accuracy.main_with_dropped == pytest.approx((3 * recipe.accuracy.main.percent / 100 + 3) / 6 * 100)
     # Speed counts what it ran: 0.1875 s of sound of the 7.1875 s.
     assert recipe.audio_seconds_per_second == pytest.approx(0.1875 * recipe.items_per_second)
 
@@ -161,7 +168,8 @@ def test_dropped_samples_are_named_and_scored_as_deleted(tiny_bundles, tiny, tmp
         (BenchOptions(batch_sizes=(4, 4)), {"seconds": 1.0}, "names one twice"),
         (BenchOptions(rounds=0), {"seconds": 1.0}, "--rounds"),
         (BenchOptions(limit=0), {"data": "x"}, "--limit"),
-        (BenchOptions(limit=3), {"seconds": 1.0}, "--limit is for --data"),
+        (BenchOptions(limit=3), {"seconds": 1.0}, "--limit and --layout are for --data"),
+        (BenchOptions(kind="an4"), {"seconds": 1.0}, "--limit and --layout are for --data"),
         (BenchOptions(batch_sizes=(1, 10**20)), {"seconds": 1.0}, "fit into memory"),
         (BenchOptions(threads=(10_000,)), {"seconds": 1.0}, f"1 to {available_threads()} threads"),
         (BenchOptions(backends=("nothing",)), {"seconds": 1.0}, "unknown backend 'nothing'"),
@@ -211,7 +219,7 @@ def test_operations_of_a_transformer_are_those_of_its_layers(tiny_bundles, tiny)
     products += shape["num_hidden_layers"] * (attention + 2 * frames * width * shape["intermediate_size"])
     products += frames * width * shape["vocab_size"]
     with operation_counter(bundle) as counter:
-        assert counter.per_row(features_of(bundle, tiny, samples), samples) == 2 * products
+        assert counter.per_row([features_of(bundle, tiny, samples)], samples) == 2 * products
         assert counter.unknown == ()
 
 
@@ -219,8 +227,92 @@ def test_operations_of_a_recurrent_network_grow_with_the_padding(tiny_bundles, t
     bundle = tiny_bundles["deepspeech2"]
     features = features_of(bundle, tiny, 6000)
     with operation_counter(bundle) as counter:
-        own, padded = (counter.per_row(features, length) for length in (features.length, 2 * features.length))
+        own, padded = (counter.per_row([features], length) for length in (features.length, 2 * features.length))
     assert 1.9 < padded / own < 2.1
+
+
+@pytest.fixture(scope="module")
+def classifier(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("beit")
+    return export("beit", pictures.write_beit(folder / "checkpoint"), folder / "bundle", reference=False)
+
+
+@pytest.fixture(scope="module")
+def photos(pictures, tmp_path_factory):
+    return pictures.write_pictures(tmp_path_factory.mktemp("photos"), 9)
+
+
+def test_a_picture_classifier_is_measured_without_sound(classifier, photos, no_startup, pictures):
+    made = bench(classifier.path, photos, options=BenchOptions(batch_sizes=(1, 4), threads=(1,), rounds=1, samples=9))
+    assert made.valid_seconds is None
+    assert made.uncounted == ()
+    assert made.data.endswith(": all 9 samples")
+    first, second = made.configurations[0].results
+    for result in (first, second):
+        assert result.audio_seconds_per_second is None
+        assert result.items_per_second > 0
+        assert result.operations_per_second > 0
+        assert [rate.name for rate in result.accuracy.rates] == ["top-1", "top-5"]
+        assert (result.accuracy.scored, result.accuracy.main_with_dropped) == (9, None)
+    assert first.accuracy == second.accuracy
+    assert first.accuracy.rates[1].percent == 100.0, "there are three classes"
+    with load(classifier.path) as model:
+        found = [model.predict([file])[0].best[0].label for file in sorted(photos.rglob("*.png"))]
+    right = sum(label == file.parent.name for label, file in zip(found, sorted(photos.rglob("*.png")), strict=True))
+    assert first.accuracy.main.percent == pytest.approx(100 * right / 9)
+
+
+def test_a_layout_without_references_has_no_accuracy(classifier, photos, no_startup):
+    options = BenchOptions(batch_sizes=(2,), threads=(1,), rounds=1, samples=4, kind="image-folder")
+    (result,) = bench(classifier.path, photos, options=options).configurations[0].results
+    assert result.accuracy is None
+
+
+def test_operations_of_a_picture_classifier_are_those_of_its_layers(classifier, photos, pictures):
+    width, tokens, patch = pictures.SIZES["embed_dim"], 1 + (48 // 16) ** 2, 3 * 16 * 16
+    attention = 4 * tokens * width * width + 2 * tokens * tokens * width
+    block = attention + 2 * tokens * width * pictures.SIZES["mlp_dim"]
+    products = (tokens - 1) * patch * width + pictures.SIZES["depth"] * block + width * len(pictures.LABELS)
+    with Model(classifier, "onnxruntime", SessionOptions(threads=1)) as model:
+        item = load_item(model, Sample("x", ImageFile(next(photos.rglob("*.png")))))
+    with operation_counter(classifier) as counter:
+        assert counter.per_row([item.features, item.features], 1) == 2 * products
+        assert counter.unknown == ()
+
+
+def test_regions_are_looked_for_once_a_picture_and_counted(question_bundle, asking, tmp_path, monkeypatch):
+    """What a processor keeps for the next question must not hide what it cost."""
+    find = RegionFinder.find
+
+    def slow(self, pixels):
+        time.sleep(0.05)
+        return find(self, pixels)
+
+    monkeypatch.setattr(RegionFinder, "find", slow)
+    asking.write_data(tmp_path, pictures=2, questions=6)
+    with Model(question_bundle, "onnxruntime", SessionOptions(threads=1)) as model:
+        workload = make_workload(model, data_pool(model, tmp_path), 6)
+    slow_ones = [item for item in workload.items if item.features_seconds >= 0.05]
+    assert len(slow_ones) == 2
+
+
+def test_noise_is_for_sounds(classifier):
+    with pytest.raises(UsageError, match="--seconds is for sounds, and the task of this bundle is image-class"):
+        bench(classifier.path, seconds=1.0)
+
+
+def test_references_of_other_classes_are_refused_before_the_rounds(classifier, pictures, tmp_path):
+    told = []
+    for name in ("ant", "bee", "cow", "dog"):
+        pictures.write_pictures(tmp_path / name, 1, labelled=False)
+    with pytest.raises(RunError, match="class 3 is none of the network's 3"):
+        bench(classifier.path, tmp_path, options=QUICK, progress=told.append)
+    assert told == ["opening"]
+
+
+def test_a_family_without_a_recipe_is_told_so(classifier, photos):
+    with pytest.raises(UsageError, match="beit has no published recipe to compare with"):
+        bench(classifier.path, photos, options=BenchOptions(baseline="recipe"))
 
 
 def test_a_fresh_process_gives_memory_and_start(tiny_bundle, data):
@@ -232,14 +324,11 @@ def test_a_fresh_process_gives_memory_and_start(tiny_bundle, data):
     assert 20e6 < found.peak_memory_bytes < 2e9
 
 
-@pytest.mark.parametrize(
-    "given", [{"path": "000.wav"}, {"path": None, "seconds": 0.3}, {"path": "000.wav", "recipe": True}]
-)
-def test_the_child_prints_one_object(tiny_bundle, data, capsys, given):
-    path = given["path"] and str(data.parent / given["path"])
+@pytest.mark.parametrize("recipe", [False, True])
+def test_the_child_prints_one_object(tiny_bundle, data, capsys, recipe):
     request = {"bundle": str(tiny_bundle.path), "backend": "onnxruntime", "precision": "fp32", "threads": 1}
-    request |= {"batch_size": 2, "recipe": False, "start": 0.0, "end": None, "rate": 16_000, **given, "path": path}
-    bench_child.main(request)
+    source = source_to_json(AudioFile(data.parent / "000.wav"))
+    bench_child.main(request | {"batch_size": 2, "recipe": recipe, "source": source})
     assert json.loads(capsys.readouterr().out)["peak_memory_bytes"] > 20e6
 
 

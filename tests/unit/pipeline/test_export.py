@@ -114,6 +114,6 @@ def test_a_report_raises_for_the_first_broken_hop():
     report = ParityReport((skipped,))
     report.require()
     assert not report.original_compared
-    broken = Hop("b → c", samples=3, difference=Difference(max_abs=5.0), tolerance=1e-4, texts_changed=1)
-    with pytest.raises(ParityError, match=r"'b → c'.* up to 5 .* 1 of 3 texts changed"):
+    broken = Hop("b → c", samples=3, difference=Difference(max_abs=5.0), tolerance=1e-4, answers_changed=1)
+    with pytest.raises(ParityError, match=r"'b → c'.* up to 5 .* 1 of 3 answers changed"):
         ParityReport((skipped, broken)).require()

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inferry.core.errors import BackendError, DatasetError, RunError, UsageError
+from inferry.core.errors import BackendError, BundleError, DatasetError, RunError, UsageError
 from inferry.core.protocols import Decoding
 from inferry.core.runs import Journal, begin_run
 from inferry.core.samples import Rejected, Sample
@@ -14,6 +14,8 @@ from inferry.pipeline.evaluate import evaluate
 from inferry.pipeline.infer import Options, infer
 from inferry.pipeline.model import Model
 from inferry.pipeline.plan import plan
+from inferry.pipeline.report import report
+from inferry.pipeline.tasks.speech import SpeechRecognition
 from inferry.planning.make import make_plan, write_plan
 
 ARPA = """\\data\\
@@ -211,3 +213,31 @@ def test_a_search_runs_every_sample_alone(tiny_bundle, data, tmp_path, decoding,
     run = infer(tiny_bundle.path, data, tmp_path / "run", Options(batch_size=3, decoding=decoding))
     timings = json.loads((run.path / "timings.json").read_text(encoding="utf-8"))
     assert timings["batches"] - timings["settled_alone"] == batches
+
+
+@pytest.mark.parametrize("verb", [evaluate, report])
+def test_a_run_of_an_older_version_says_so(tiny_bundle, data, tmp_path, verb):
+    run = infer(tiny_bundle.path, data, tmp_path / "run", Options(limit=1))
+    info = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    del info["config"]["task"]
+    (run.path / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    with pytest.raises(RunError, match="older version of Inferry and names no task"):
+        verb(run.path)
+
+
+def test_a_bundle_without_what_scoring_needs_is_refused_before_the_run(tiny_bundle, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(SpeechRecognition, "keeps", ("labels.txt",))
+    with pytest.raises(BundleError, match=r"lacks labels\.txt, which its task needs"):
+        infer(tiny_bundle.path, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_progress_ends_where_it_was_planned_to_end(question_bundle, asking, tmp_path):
+    """A picture is planned with a hundred regions and has fewer; what cannot be read is done as well."""
+    data, told = asking.write_data(tmp_path / "data", pictures=2, questions=4), []
+    next(data.parent.glob("*.png")).write_bytes(b"no picture")
+    infer(question_bundle.path, data, tmp_path / "run", Options(batch_size=2), progress=told.append)
+    tally = told[-1]
+    assert (tally.done, tally.total, tally.quarantined, tally.resumed) == (4, 4, 2, 0)
+    assert tally.done_units == tally.total_units == 400
+    assert 0 < tally.valid_units <= 200

@@ -17,8 +17,10 @@ from inferry.pipeline.reporting import samples as report_samples
 from inferry.pipeline.reporting.data import gather_parts, labels_of
 from inferry.pipeline.reporting.files import find_bundle, read_score
 from inferry.pipeline.reporting.samples import gather_samples, join_rows
+from inferry.pipeline.reporting.views.registry import view_of
 from inferry.planning.make import write_plan
 from inferry.report.page import LIMIT
+from inferry.report.rows import Absence
 
 HOP = {"name": "hop", "compared": True, "passed": True, "max_abs": 2e-5, "tolerance": 1e-4}
 
@@ -44,7 +46,14 @@ def copied(made, tmp_path):
 def synthetic(folder, rows, errors=(), **config):
     """A finished run without any inference."""
     folder.mkdir(parents=True)
-    config = {"family": "x", "bundle": "0" * 64, "data": "nowhere", "kind": "jsonl", "samples_sha256": "1"} | config
+    config = {
+        "family": "x",
+        "task": "speech-recognition",
+        "bundle": "0" * 64,
+        "data": "nowhere",
+        "kind": "jsonl",
+        "samples_sha256": "1",
+    } | config
     config |= {"backend": "onnxruntime", "precision": "fp32", "samples": len(rows)}
     info = {
         "config": config,
@@ -66,8 +75,9 @@ def row(name, text, reference=None, seconds=1.0):
 
 def gather(*paths):
     runs = [open_run(path) for path in paths]
-    samples = gather_samples(runs)
-    return gather_parts(runs, samples.seconds), samples.utterances
+    view = view_of(runs)
+    gathered = gather_samples(runs, view)
+    return gather_parts(runs, view, gathered.seconds), gathered.samples
 
 
 def test_everything_of_a_run_is_on_its_page(made):
@@ -91,10 +101,10 @@ def test_the_same_run_gives_the_same_bytes(made):
 
 def test_the_edits_are_those_of_the_metrics(made):
     metrics = json.loads((made / "run" / "metrics.json").read_text())
-    _, utterances = gather(made / "run")
-    edits = {one.id: one.answers[0].edits for one in utterances.rows if one.answers[0].edits is not None}
+    _, samples = gather(made / "run")
+    edits = {one.id: one.answers[0].error for one in samples.rows if one.answers[0].error is not None}
     assert edits == {one["id"]: one["word_edits"] for one in metrics["score"]["rows"]}
-    assert [one.edits for one in utterances.rows] == sorted((one.edits for one in utterances.rows), reverse=True)
+    assert [one.error for one in samples.rows] == sorted((one.error for one in samples.rows), reverse=True)
 
 
 def test_the_plan_is_drawn_in_seconds(made):
@@ -182,8 +192,8 @@ def test_a_data_set_that_is_gone_leaves_the_texts(copied):
 
 
 def test_a_sound_that_is_gone_says_so(tiny, copied):
-    utterances = gather(copied / "run")[1]
-    assert all(exhibit.media is not None for exhibit in utterances.exhibits)
+    samples = gather(copied / "run")[1]
+    assert all(exhibit.media is not None for exhibit in samples.exhibits)
     data = copied / "data"
     names = {"a": "nan.wav", "b": "000.wav"}
     path = tiny.write_manifest(data, [{"id": name, "audio": file} for name, file in names.items()])
@@ -204,14 +214,15 @@ def test_media_stay_within_their_budget(copied, monkeypatch):
 def test_several_runs_are_joined_by_id(copied):
     rows = [json.loads(line) for line in (copied / "run" / "predictions.jsonl").read_text().splitlines()]
     other = [one | {"text": "ON"} for one in rows[1:]] + [row("extra", "NEW", "OLD")]
-    second = synthetic(copied / "second", other)
+    bad = {"id": rows[0]["id"], "path": "", "stage": "read", "reason": "broken"}
+    second = synthetic(copied / "second", other, [bad])
     written = report([copied / "run", second])
     assert written == copied / "run" / "comparison.html"
-    parts, utterances = gather(copied / "run", second)
-    assert utterances.total == len(rows) + 1
-    answers = {one.id: one.answers for one in utterances.rows}
-    assert answers[rows[0]["id"]][1] is None
-    assert answers["extra"][0] is None
+    parts, samples = gather(copied / "run", second)
+    assert samples.total == len(rows) + 1
+    answers = {one.id: one.answers for one in samples.rows}
+    assert answers[rows[0]["id"]][1] is Absence.QUARANTINED
+    assert answers["extra"][0] is Absence.ELSEWHERE
     assert answers[rows[1]["id"]][1].text == "ON"
     assert [part.overview.label for part in parts] == ["run", "second"]
     assert "2 runs side by side" in written.read_text(encoding="utf-8")
@@ -235,9 +246,9 @@ def test_joining_holds_back_only_what_another_run_lacks():
 def test_runs_without_references_show_where_they_differ(tmp_path):
     first = synthetic(tmp_path / "first", [row("a", "X"), row("b", "Y"), row("c", "Z", seconds=9.0)])
     second = synthetic(tmp_path / "second", [row("a", "X"), row("b", "OTHER"), row("c", "Z", seconds=9.0)])
-    _, utterances = gather(first, second)
-    assert [one.id for one in utterances.rows] == ["b", "c", "a"]
-    assert "differ first" in utterances.order
+    _, samples = gather(first, second)
+    assert [one.id for one in samples.rows] == ["b", "c", "a"]
+    assert "differ first" in samples.order
     assert gather(first)[1].order == "longest first"
     text = report(first).read_text(encoding="utf-8")
     assert "This run was not scored" in text
@@ -325,3 +336,16 @@ def test_what_cannot_be_meant_is_refused(made, copied, tmp_path):
     (copied / "run" / "predictions.jsonl").unlink()
     with pytest.raises(RunError, match="not finished"):
         report(copied / "run")
+
+
+def test_runs_of_two_tasks_cannot_be_laid_side_by_side(tmp_path):
+    paths = [synthetic(tmp_path / task, [], task=task) for task in ("speech-recognition", "image-classification")]
+    with pytest.raises(UsageError, match="only runs of one task can be laid side by side"):
+        report(paths)
+
+
+def test_a_run_that_names_no_task_says_what_to_do(tmp_path):
+    with pytest.raises(RunError, match="names no task: run the same"):
+        report(synthetic(tmp_path / "run", [], task=None))
+    with pytest.raises(UsageError, match="unknown task 'dance'"):
+        report(synthetic(tmp_path / "other", [], task="dance"))

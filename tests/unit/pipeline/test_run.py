@@ -4,6 +4,7 @@ from safetensors.numpy import load_file, save_file
 
 import inferry
 from inferry.core.errors import RunError
+from inferry.core.protocols import ExportOptions
 from inferry.pipeline.infer import Options
 from inferry.pipeline.run import run
 
@@ -50,3 +51,17 @@ def test_a_run_ends_with_its_report(checkpoint, data, tmp_path):
     outcome = run("wav2vec2", checkpoint, data, tmp_path / "run", reference=False)
     assert outcome.report == tmp_path / "run" / "report.html"
     assert f"{outcome.evaluation.score.wer.rate:.2f}" in outcome.report.read_text(encoding="utf-8")
+
+
+def test_another_detector_is_another_bundle(asking, tmp_path):
+    pytest.importorskip("torch")
+    archive, photos = asking.write_archive(tmp_path / "archive.tar.gz"), tmp_path / "photos"
+    asking.write_data(photos, pictures=1, questions=1)
+    given = ("vilbert-vqa", archive, photos, tmp_path / "run")
+    one, other = (asking.write_detector(tmp_path / f"{seed}.pth", seed=seed) for seed in (0, 1))
+    first = run(*given, choices=ExportOptions(detector=str(one)), reference=False)
+    again = run(*given, choices=ExportOptions(detector=str(one)), reference=False)
+    assert (first.export is None, again.export is None) == (False, True)
+    assert {"detector name", "detector sha256"} <= first.bundle.manifest.checkpoint.keys()
+    with pytest.raises(RunError, match="another bundle"):
+        run(*given, choices=ExportOptions(detector=str(other)), reference=False)

@@ -59,8 +59,8 @@ def test_bad_logits(use, values, reason):
 
 
 def test_the_decoder_of_a_bundle():
-    made = decoder(CONFIG, {"labels.txt": "tench, Tinca tinca\ngoldfish\n"}, Decoding())
-    assert made == ClassificationDecoder(("tench, Tinca tinca", "goldfish"))
+    made = decoder(CONFIG, {"labels.txt": "tench, Tinca tinca\ngold\u2028fish\n"}, Decoding())
+    assert made == ClassificationDecoder(("tench, Tinca tinca", "gold\u2028fish")), "a line ends as scoring reads it"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Each expectation is written out in Pillow's and numpy's own operations, never by the module under test."""
 
 import io
+import os
 import struct
 import threading
 import warnings
@@ -12,7 +13,7 @@ import PIL.Image
 import pytest
 
 from inferry.core.errors import BundleError, SampleError, UsageError
-from inferry.core.samples import Audio, Image, ImageFile
+from inferry.core.samples import Audio, AudioFile, Image, ImageFile, Question
 from inferry.processing import images
 from inferry.processing.images import ImageSettings, probes, processor, resized_and_cropped
 
@@ -32,7 +33,7 @@ def pixels_of(features):
 
 
 def process(path):
-    return processor(CONFIG, {}).process(ImageFile(path))
+    return processor(CONFIG, {}, {}).process(ImageFile(path))
 
 
 def test_golden_pixels_are_equal_to_the_last_bit(shared):
@@ -48,7 +49,7 @@ def test_golden_pixels_are_equal_to_the_last_bit(shared):
 
 
 def test_all_real_photos_are_read(shared):
-    tool = processor(CONFIG, {})
+    tool = processor(CONFIG, {}, {})
     photos = [
         path for name in ("photos_imagenet", "caltech101_imagenet") for path in (shared / "data" / name).rglob("*")
     ]
@@ -102,7 +103,7 @@ def test_one_side_padded_and_the_other_cut():
 
 def test_each_channel_has_its_own_mean_and_deviation(tmp_path):
     config = {"input": CONFIG["input"] | {"mean": [0.1, 0.2, 0.3], "std": [1, 2, 4]}}
-    values = processor(config, {}).process(Image(np.full((50, 40, 3), 51, np.uint8))).inputs["pixel_values"]
+    values = processor(config, {}, {}).process(Image(np.full((50, 40, 3), 51, np.uint8))).inputs["pixel_values"]
     assert values[:, 0, 0].tolist() == pytest.approx([0.1, 0.0, -0.025], abs=1e-7)
 
 
@@ -180,14 +181,14 @@ def test_warnings_are_as_before_after_many_threads(tmp_path):
 def test_reading_first_gives_the_same_features(tmp_path):
     path = tmp_path / "a.jpg"
     photo().save(path)
-    tool = processor(CONFIG, {})
+    tool = processor(CONFIG, {}, {})
     picture = tool.read(ImageFile(path))
     assert picture.pixels.shape == (200, 300, 3)
     assert np.array_equal(pixels_of(tool.process(picture)), pixels_of(process(path)))
 
 
 def test_what_stands_for_a_sample(tmp_path):
-    tool = processor(CONFIG, {})
+    tool = processor(CONFIG, {}, {})
     assert tool.source("a.jpg") == ImageFile(Path("a.jpg"))
     assert tool.source(Path("a.jpg")) == ImageFile(Path("a.jpg"))
     pixels = np.zeros((3, 4, 3), np.uint8)
@@ -196,6 +197,9 @@ def test_what_stands_for_a_sample(tmp_path):
     assert tool.source(picture) is picture
     with pytest.raises(UsageError, match="not int"):
         tool.source(3)
+    for other, said in ((AudioFile(Path("a.wav")), "a sound"), (Question(text="why?"), "a question")):
+        with pytest.raises(UsageError, match=f"expected a picture, found {said}"):
+            tool.source(other)
     assert tool.measure(ImageFile(tmp_path / "missing.jpg")) == 1
 
 
@@ -216,14 +220,14 @@ def huge_png(width, height):
 
 
 BAD = {
-    "empty.jpg": (b"", "no picture"),
+    "empty.jpg": (b"", "the file is empty"),
     "text.png": (b"this is no picture\n" * 20, "no picture"),
     "short.jpg": (encoded("JPEG")[:3000], "truncated"),
     "short.png": (encoded("PNG")[:3000], "cannot be decoded"),
     "short.bmp": (encoded("BMP")[:3000], "truncated"),
     "short.tif": (encoded("TIFF")[:3000], "cannot be decoded|no picture"),
     "short.webp": (encoded("WEBP")[:300], "cannot be decoded|no picture"),
-    "bomb.png": (huge_png(60_000, 60_000), "decompression bomb"),
+    "bomb.png": (huge_png(60_000, 60_000), "too many pixels, as a decompression bomb does; at most 178,956,970"),
     "below-the-limit.png": (huge_png(13_000, 13_000), "cannot be decoded"),
     "program.eps": (encoded("EPS"), "no picture"),
 }
@@ -254,8 +258,11 @@ def test_the_limit_holds_where_pillow_has_none(tmp_path, monkeypatch):
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(SampleError, match="does not exist"):
         process(tmp_path / "nowhere.jpg")
-    with pytest.raises(SampleError, match="no regular file"):
+    with pytest.raises(SampleError, match="this is a folder"):
         process(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(SampleError, match="no regular file"):
+        process(tmp_path / "pipe.jpg")
     with pytest.raises(SampleError, match=r"cannot be read|does not exist"):
         process(Path("a\0b.jpg"))
     with pytest.raises(SampleError, match=r"cannot be read: .*too long"):
@@ -274,7 +281,7 @@ def test_a_picture_that_does_not_fit_into_memory(tmp_path, monkeypatch):
 
 def test_a_line_of_pixels_is_refused_before_it_fills_the_memory():
     with pytest.raises(SampleError, match="too narrow") as caught:
-        processor(CONFIG, {}).process(Image(np.zeros((1, 9000, 3), np.uint8)))
+        processor(CONFIG, {}, {}).process(Image(np.zeros((1, 9000, 3), np.uint8)))
     assert caught.value.stage == "process"
 
 
@@ -290,14 +297,14 @@ def test_a_line_of_pixels_is_refused_before_it_fills_the_memory():
 )
 def test_bad_pixels_in_memory(pixels, reason):
     with pytest.raises(SampleError, match=reason):
-        processor(CONFIG, {}).process(Image(pixels))
+        processor(CONFIG, {}, {}).process(Image(pixels))
 
 
 def test_a_sound_is_no_picture():
     sound = Audio(np.zeros(4, np.float32), 16_000)
-    tool = processor(CONFIG, {})
+    tool = processor(CONFIG, {}, {})
     for use in (tool.measure, tool.read, tool.process):
-        with pytest.raises(SampleError, match="not Audio"):
+        with pytest.raises(SampleError, match="found a sound"):
             use(sound)
 
 
@@ -308,9 +315,9 @@ def test_a_sound_is_no_picture():
 )  # fmt: skip
 def test_a_broken_processor_json(change, message):
     with pytest.raises(BundleError, match=message):
-        processor({"input": CONFIG["input"] | change}, {})
+        processor({"input": CONFIG["input"] | change}, {}, {})
     with pytest.raises(BundleError, match="KeyError"):
-        processor({}, {})
+        processor({}, {}, {})
 
 
 def test_probes_are_seeded_pictures_of_several_shapes():
@@ -320,5 +327,5 @@ def test_probes_are_seeded_pictures_of_several_shapes():
         assert one.pixels.dtype == np.uint8
         assert one.pixels.std() > 20
         assert np.array_equal(one.pixels, other.pixels)
-    tool = images.processor(CONFIG, {})
+    tool = images.processor(CONFIG, {}, {})
     assert {tool.process(one).inputs["pixel_values"].shape for one in first} == {(3, 224, 224)}

@@ -74,7 +74,9 @@ def test_a_tokenizer_file_neither_pads_nor_cuts():
         (Question(text="it " * 7), "has 9 tokens; the network takes at most 8"),
         (Question(token_ids=np.zeros((1, 3), np.int64)), "expected a row of integers"),
         (Question(token_ids=np.zeros(0, np.int64)), "expected a row of integers"),
-        (Question(token_ids=np.zeros(3)), "expected a row of integers"),
+        (Question(token_ids=np.zeros(3)), "token_ids have .*float64; expected a row of integers"),
+        (Question(token_ids=np.array([2, 3]), type_ids=np.zeros(2)), "type_ids have .*float64; expected a row"),
+        (Question(text=3), "the text of a question is a str, not int"),
         (Question(token_ids=np.array([2, 11, 3])), "reach from 2 to 11; the tokenizer has 11 tokens"),
         (Question(token_ids=np.array([2, 3]), type_ids=np.array([0])), "expected that of token_ids"),
         (Question(token_ids=np.array([2, 3]), type_ids=np.array([0, 2])), "expected 0 or 1"),
@@ -122,11 +124,14 @@ def test_a_picture_without_regions_has_one_box_that_is_not_valid(found):
     ("changes", "reason"),
     [
         ({"box_features": np.ones((2, 5))}, r"box_features has shape \(2, 5\), expected \(2, 3\)"),
-        ({"box_features": np.ones(3)}, "box_features has shape"),
+        ({"box_features": np.ones(3)}, r"^process: box_features has shape \(3,\), expected \(boxes, 3\)$"),
+        ({"box_features": np.ones((1, 2, 3))}, r"box_features has shape \(1, 2, 3\), expected \(boxes, 3\)"),
         ({"box_coordinates": np.ones((3, 4))}, "box_coordinates has shape"),
         ({"box_mask": np.ones(3, bool)}, "box_mask has shape"),
         ({"box_features": np.full((2, 3), np.nan)}, "not finite"),
-        ({"box_features": np.full((2, 3), "x")}, "expected finite numbers"),
+        ({"box_features": np.full((2, 3), 1e300)}, "not finite in float32"),
+        ({"box_features": np.full((2, 3), "x")}, "box_features holds <U1, expected numbers"),
+        ({"box_mask": np.array([0.5, 1.0])}, "box_mask holds other numbers than 0 and 1"),
     ],
 )
 def test_regions_that_cannot_be_used(changes, reason):

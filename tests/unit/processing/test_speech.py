@@ -22,7 +22,7 @@ def noise(count, rate=16_000):
 
 @pytest.mark.parametrize(("config", "length"), [(WAVEFORM, 8000), (SPECTROGRAM, 51)])
 def test_the_measured_length_is_the_processed_one(config, length):
-    made = processor({"input": config}, {})
+    made = processor({"input": config}, {}, {})
     features = made.process(noise(8000))
     assert made.measure(noise(8000)) == features.length == length
     assert features.seconds == 0.5
@@ -33,7 +33,7 @@ def test_the_measured_length_is_the_processed_one(config, length):
 @pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
 @pytest.mark.parametrize("rate", [8000, 44_100])
 def test_other_rates_are_resampled(config, rate):
-    made = processor({"input": config}, {})
+    made = processor({"input": config}, {}, {})
     features = made.process(noise(rate, rate))
     assert features.seconds == 1.0
     assert made.measure(noise(rate, rate)) == features.length
@@ -41,13 +41,13 @@ def test_other_rates_are_resampled(config, rate):
 
 @pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
 def test_silence_is_answered_at_once(config):
-    features = processor({"input": config}, {}).process(Audio(np.zeros(4000, np.int16), 16_000))
+    features = processor({"input": config}, {}, {}).process(Audio(np.zeros(4000, np.int16), 16_000))
     assert features.answer == Transcription("", 0)
 
 
 @pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
 def test_too_short_is_refused_by_both(config):
-    made = processor({"input": config}, {})
+    made = processor({"input": config}, {}, {})
     for refuse in (made.measure, made.process):
         with pytest.raises(SampleError):
             refuse(noise(config["minimum_samples"] - 1))
@@ -68,7 +68,7 @@ def test_too_short_is_refused_by_both(config):
 )
 def test_a_broken_input_description_is_refused(config):
     with pytest.raises(BundleError, match=r"processor\.json"):
-        processor(config, {})
+        processor(config, {}, {})
 
 
 def test_the_decoder_reads_its_vocabulary():
@@ -148,7 +148,7 @@ def test_a_broken_decoder_description_is_refused(config, vocabulary):
 @pytest.mark.parametrize("config", [WAVEFORM, SPECTROGRAM])
 def test_probes_are_usable_of_several_lengths_and_seeded(config):
     first, second = probes({"input": config}), probes({"input": config})
-    lengths = [processor({"input": config}, {}).process(sound).length for sound in first]
+    lengths = [processor({"input": config}, {}, {}).process(sound).length for sound in first]
     assert lengths == sorted(set(lengths))
     assert len(lengths) == 4
     assert all(np.array_equal(a.samples, b.samples) for a, b in zip(first, second, strict=True))

@@ -3,6 +3,7 @@ import pytest
 from inferry.core.errors import RunError
 from inferry.report.fields import parse
 from inferry.report.ledger import Hop, Ledger, ledger_section
+from inferry.report.markup import NOTHING
 
 OLD = {
     "name": "original → ONNX, alone",
@@ -12,7 +13,7 @@ OLD = {
     "max_abs": 1.5e-5,
     "mean_abs": 1e-6,
     "tolerance": 1e-4,
-    "texts_changed": 0,
+    "answers_changed": 0,
     "near_ties": 0,
 }
 FULL = OLD | {
@@ -25,8 +26,8 @@ FULL = OLD | {
     "added_max_abs": 0.03,
     "frames": 3800,
     "frames_changed": 77,
-    "wer_to_original": 4.5,
-    "wer": 8.1,
+    "agreement": {"name": "WER to the truth's texts", "percent": 4.5},
+    "accuracy": {"name": "WER to the references", "percent": 8.1},
 }
 SKIPPED = {"name": "ONNX → optimised", "compared": False, "reason": "the bundle is <not> optimised"}
 
@@ -51,9 +52,17 @@ def test_a_full_ledger_shows_failures_reasons_and_the_fault():
     assert "the bundle is &lt;not&gt; optimised" in page
     assert "node &lt;x&gt; departs" in page
     assert "77 of 3,800" in page
+    assert f'<th>WER to the references, %</th><td class="number">{NOTHING}</td>' in page
     assert ">8.10<" in page
     assert "<h3>b</h3>" in page
     assert ">make one</p>" in page
+
+
+def test_pictures_have_no_frames():
+    picture = OLD | {"frames": 4, "frames_changed": 0, "accuracy": {"name": "top-1 to the references", "percent": 75}}
+    page = ledger_section(["a"], [ledger(picture)])
+    assert "frames changed" not in page
+    assert 'top-1 to the references, %</th><td class="number">75.00</td>' in page
 
 
 def test_the_truth_is_named():
@@ -99,7 +108,7 @@ def test_what_compare_says_beside_its_numbers_is_on_the_page():
 
 
 def test_absent_and_null_are_the_same():
-    assert Hop.from_json(OLD | {"wer": None}) == Hop.from_json(OLD)
+    assert Hop.from_json(OLD | {"accuracy": None}) == Hop.from_json(OLD)
 
 
 @pytest.mark.parametrize("broken", [{}, [], None, {"hops": [{"name": "a"}]}, {"hops": [OLD | {"max_abs": "x"}]}])

@@ -5,15 +5,16 @@ import pytest
 
 from inferry.core.errors import RunError
 from inferry.core.samples import Rejected
-from inferry.metrics.word_diff import word_diff
+from inferry.core.scores import Rate
 from inferry.report import page
-from inferry.report.accuracy import Accuracy, Rate
+from inferry.report.accuracy import Accuracy, Breakdown
 from inferry.report.ledger import Hop, Ledger
 from inferry.report.overview import Fact, Overview
 from inferry.report.page import Report, RunPart, render
 from inferry.report.quarantine import Quarantine
+from inferry.report.rows import Answer, Column, Figure, Layout, Mark, Piece, Row
+from inferry.report.samples import Exhibit, Samples
 from inferry.report.timing import Lengths, Stages
-from inferry.report.utterances import Answer, Exhibit, Row, Utterances
 
 HOSTILE = '</script><script>alert("1")</script><img src=x onerror=alert(2)><!--$title'
 
@@ -42,7 +43,7 @@ def part(text, label):
     return RunPart(
         overview=Overview(label, text, text, text, text, (Fact(text, text, text, "good"),)),
         settings={text: text, "label": label},
-        accuracy=Accuracy((rate,), text),
+        accuracy=Accuracy((rate,), text, 5, 3, text, (Breakdown(text, (text, text), ((text, text),), text),)),
         ledger=Ledger(text, hops, text),
         speed=text,
         stages=Stages({text: 1.0}, 2.0, 3),
@@ -51,12 +52,18 @@ def part(text, label):
     )
 
 
+def layout(text):
+    pieces = tuple(Piece(text, mark) for mark in Mark)
+    column = Column(text)
+    return Layout((column, replace(column, heads=True)), (column,), text, text, pieces, text, text, text, text)
+
+
 def make(text, runs=1, rows=1):
-    diff = word_diff(f"{text} A", f"{text} B")
-    answer = Answer(text, diff.spans, diff.edits, diff.words)
-    shown = tuple(Row(f"{text}{index}", 1.0, (answer,) * runs) for index in range(rows))
-    utterances = Utterances(shown, 10**6, text, (Exhibit(shown[0], None, text),), text, text)
-    return Report(tuple(part(text, f"{text}{index}") for index in range(runs)), utterances, text)
+    pieces = tuple(Piece(text, mark) for mark in Mark)
+    answer = Answer(text, pieces, 1, 0.5, (Figure(1, text),), text, pieces)
+    shown = tuple(Row(f"{text}{index}", (text, text), (answer,) * runs) for index in range(rows))
+    samples = Samples(layout(text), shown, 10**6, text, (Exhibit(shown[0], None, text),), text, text)
+    return Report(tuple(part(text, f"{text}{index}") for index in range(runs)), samples, text)
 
 
 @pytest.mark.parametrize("runs", [1, 2])
@@ -80,9 +87,9 @@ def test_a_page_of_long_rows_stays_small_and_fills_what_it_has():
 
 def test_where_there_is_no_room_the_samples_go_first(monkeypatch):
     report = make("a")
-    exhibits = (replace(report.utterances.exhibits[0], problem="x" * 10_000),)
-    report = replace(report, utterances=replace(report.utterances, exhibits=exhibits))
-    least = len(render(replace(report, utterances=replace(report.utterances, rows=(), exhibits=()))).encode())
+    exhibits = (replace(report.samples.exhibits[0], problem="x" * 10_000),)
+    report = replace(report, samples=replace(report.samples, exhibits=exhibits))
+    least = len(render(replace(report, samples=replace(report.samples, rows=(), exhibits=()))).encode())
     assert "<article>" in render(report)
     monkeypatch.setattr(page, "LIMIT", least + 5_000)
     assert "<article>" not in render(report)

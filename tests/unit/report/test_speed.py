@@ -1,6 +1,11 @@
 from inferry.report.speed import Speed, speed_section
 
 
+def accuracy(rates, with_dropped, dropped=0):
+    rows = [{"name": name, "percent": percent} for name, percent in rates.items()]
+    return {"rates": rows, "scored": 24 - dropped, "dropped": dropped, "main_with_dropped": with_dropped}
+
+
 def result(batch_size, items, **more):
     return {
         "batch_size": batch_size,
@@ -14,7 +19,7 @@ def result(batch_size, items, **more):
         "peak_memory_bytes": 300e6,
         "fraction_of_ceiling": 0.31,
         "first_result_seconds": 1.25,
-        "accuracy": {"wer": 6.06, "cer": 2.37, "wer_with_dropped": 6.06, "scored": 24, "dropped": 0, "unit": "percent"},
+        "accuracy": accuracy({"WER": 6.06, "CER": 2.37, "CER without spaces": 2.5}, 6.06),
     } | more
 
 
@@ -33,7 +38,7 @@ RECIPE = {
             11.25,
             settled=False,
             audio_seconds_per_second=None,
-            accuracy={"wer": 8.5, "wer_with_dropped": 19.5, "scored": 21, "dropped": 3},
+            accuracy=accuracy({"WER": 8.5}, 19.5, dropped=3),
         )
     ],
 }
@@ -60,6 +65,28 @@ def test_the_table_is_that_of_the_old_recipes():
     assert ">WER with dropped %<" in page
     assert ">19.50<" in page
     assert "Measured on 24 clips." in page
+
+
+def test_the_first_two_rates_have_columns():
+    page = speed_section(["a"], [bench(FAST)])
+    assert ">CER %<" in page
+    assert "without spaces" not in page
+
+
+def test_the_batch_sweep_of_a_picture_classifier():
+    """Batch size, accuracy and pictures a second, as the old recipe's table has them."""
+    rates = {"top-1": 85.0, "top-5": 97.5}
+    rows = [
+        result(size, 10.0 * size, audio_seconds_per_second=None, accuracy=accuracy(rates, None))
+        for size in (1, 4, 8, 16, 32)
+    ]
+    page = speed_section(["a"], [bench({"name": "onnxruntime fp32", "results": rows})])
+    assert page.index(">batch size<") < page.index(">top-1 %<") < page.index(">top-5 %<") < page.index(">items/s<")
+    for size in (1, 4, 8, 16, 32):
+        cells = "".join(f'<td class="number">{cell}</td>' for cell in (size, "85.00", "97.50", f"{10 * size}.00"))
+        assert cells in page
+    assert "audio" not in page
+    assert "dropped" not in page
 
 
 def test_nothing_unsettled_and_nothing_scored_is_said_of_nothing():

@@ -18,7 +18,7 @@ BatchAnswer = Callable[[Sequence[Item]], Answers]
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """What one cell of the measurement is.
 
     Attributes:
@@ -55,19 +55,19 @@ class Task:
         return valid / padded
 
 
-def own_task(
+def own_job(
     configuration: Configuration, model: Model, workload: Workload, batch_size: int, clock: Clock = perf_counter
-) -> Task:
+) -> Job:
     """The workload as `inferry infer` runs it with that batch size."""
     batches = pack(model, workload.items, batch_size)
     longest = tuple(max(item.features.length for item in batch) for batch in batches)
     run = partial(_pass_over, batches, partial(_answer, model, clock))
-    return Task(configuration, batch_size, batches, longest, (), run)
+    return Job(configuration, batch_size, batches, longest, (), run)
 
 
-def recipe_task(
+def recipe_job(
     configuration: Configuration, model: Model, workload: Workload, recipe: OldRecipe, clock: Clock = perf_counter
-) -> Task:
+) -> Job:
     """The workload as the published recipe runs it: one sample at a time, padded; without those that are too long.
 
     Raises:
@@ -82,7 +82,7 @@ def recipe_task(
         )
     batches = tuple((item,) for item in kept)
     run = partial(_pass_over, batches, partial(_answer_as_recipe, model, recipe, clock))
-    return Task(configuration, 1, batches, (recipe.length,) * len(kept), dropped, run)
+    return Job(configuration, 1, batches, (recipe.length,) * len(kept), dropped, run)
 
 
 def _pass_over(batches: Sequence[tuple[Item, ...]], answer: BatchAnswer) -> Pass:

@@ -11,10 +11,9 @@ from typing import Any
 
 from inferry.core.bundle import open_bundle
 from inferry.core.protocols import SessionOptions
-from inferry.core.samples import AudioFile, Source
 from inferry.models.registry import get_recipe
 from inferry.pipeline.benchmark.recipe import recipe_features
-from inferry.pipeline.benchmark.workload import noise
+from inferry.pipeline.benchmark.sources import source_from_json
 from inferry.pipeline.model import Model
 
 _STATUS = Path("/proc/self/status")
@@ -26,7 +25,7 @@ def main(request: Mapping[str, Any]) -> None:
     """Answer one batch of one sample, repeated, and print the peak memory by then."""
     options = SessionOptions(str(request["precision"]), int(request["threads"]))
     with Model(open_bundle(request["bundle"]), str(request["backend"]), options) as model:
-        features = model.processor.process(_source(request))
+        features = model.processor.process(source_from_json(request["source"]))
         if request["recipe"]:
             recipe = get_recipe(model.bundle.manifest.family).old_recipe
             assert recipe is not None, "the caller measures a recipe only where there is one"
@@ -35,12 +34,6 @@ def main(request: Mapping[str, Any]) -> None:
         model.decoder.decode(outputs[0])
         sys.stdout.write(json.dumps({"peak_memory_bytes": peak_memory()}) + "\n")
         sys.stdout.flush()
-
-
-def _source(request: Mapping[str, Any]) -> Source:
-    if request["path"] is None:
-        return noise(float(request["seconds"]), int(request["rate"]), 0)
-    return AudioFile(Path(request["path"]), float(request["start"]), request["end"])
 
 
 def peak_memory() -> int:

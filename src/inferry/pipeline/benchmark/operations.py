@@ -1,6 +1,6 @@
 """How many operations the network does, by running a copy of its graph that gives shapes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,29 +34,31 @@ class OperationCounter:
         self._bundle = bundle
         self._probe = probe
         self._session = session
-        self._known: dict[int, int] = {}
+        self._known: dict[tuple[tuple[int, ...], ...], int] = {}
 
     @property
     def unknown(self) -> tuple[str, ...]:
         """See `OperationProbe.unknown`."""
         return self._probe.unknown
 
-    def per_row(self, features: Features, length: int) -> int:
-        """Operations of one row.
+    def per_row(self, features: Sequence[Features], length: int) -> int:
+        """Operations of one row of a batch.
 
         Args:
-            features: Any sample no longer than `length`.
-            length: To which the row is padded.
+            features: Of all samples of the batch: it is padded to the greatest of their sizes along every axis.
+            length: To which it is padded along the planned axis, no less than any sample's own.
 
         Raises:
             BackendError: The graph cannot run.
         """
         if self._session is None:
             return 0
-        if length not in self._known:
-            shapes = self._session.run(collate([features], self._bundle.manifest.inputs, length))
-            self._known[length] = sum(self._probe.count(shapes).values())
-        return self._known[length]
+        batch = collate(features, self._bundle.manifest.inputs, length)
+        row = {name: value[:1] for name, value in batch.items()}
+        sizes = tuple(value.shape for value in row.values())
+        if sizes not in self._known:
+            self._known[sizes] = sum(self._probe.count(self._session.run(row)).values())
+        return self._known[sizes]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from inferry.core.scores import Rate
 from inferry.metrics.timings import PairedRatio, Quantiles
 
 
@@ -12,22 +13,26 @@ class Accuracy:
     """How right the answers of one batch size were; rates are in percent.
 
     Attributes:
-        wer: Word error rate of the scored samples; None without a reference word.
-        cer: Character error rate, spaces counted.
+        rates: Of the scored samples, the task's main one first.
         scored: Samples with a reference and an answer.
         dropped: Samples with a reference that got no answer because they are longer than the recipe takes.
-        wer_with_dropped: Word error rate when every word of a dropped sample counts as deleted.
+        main_with_dropped: The main rate when dropped samples count as well (of a transcript every word is missing);
+            None where the task has no answer that stands for none.
     """
 
-    wer: float | None
-    cer: float | None
+    rates: tuple[Rate, ...]
     scored: int
     dropped: int
-    wer_with_dropped: float | None
+    main_with_dropped: float | None
+
+    @property
+    def main(self) -> Rate:
+        """The task's main rate."""
+        return self.rates[0]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return asdict(self)
+        return {**asdict(self), "rates": [rate.to_json() for rate in self.rates]}
 
 
 @dataclass(frozen=True, slots=True)

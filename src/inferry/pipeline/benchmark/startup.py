@@ -7,10 +7,10 @@ import tempfile
 from time import perf_counter
 
 from inferry.core.bundle import Bundle
-from inferry.core.samples import AudioFile
 from inferry.pipeline.benchmark.configurations import Configuration
 from inferry.pipeline.benchmark.results import Startup
-from inferry.pipeline.benchmark.workload import Item, sampling_rate
+from inferry.pipeline.benchmark.sources import source_to_json
+from inferry.pipeline.benchmark.workload import Item
 
 _CHILD = "inferry.pipeline.benchmark.child"
 
@@ -21,14 +21,12 @@ def measure_startup(bundle: Bundle, configuration: Configuration, item: Item, ro
     Args:
         bundle: The bundle.
         configuration: How to open it.
-        item: The sample, a file or noise of `bench`'s own.
+        item: The sample: files, or noise of `bench`'s own.
         rows: How often the batch holds it.
 
     Returns:
         Numbers, or the reason why the process gave none (it may run out of memory where this one does not).
     """
-    source = item.sample.source
-    file = source if isinstance(source, AudioFile) else None
     request = {
         "bundle": str(bundle.path),
         "backend": configuration.backend,
@@ -36,11 +34,7 @@ def measure_startup(bundle: Bundle, configuration: Configuration, item: Item, ro
         "threads": configuration.threads,
         "batch_size": rows,
         "recipe": configuration.recipe is not None,
-        "path": None if file is None else str(file.path),
-        "start": 0.0 if file is None else file.start,
-        "end": None if file is None else file.end,
-        "seconds": item.features.seconds,
-        "rate": sampling_rate(bundle),
+        "source": source_to_json(item.sample.source),
     }
     start = perf_counter()
     # The request holds this package's own words and the user's paths, and no shell reads it.

@@ -12,10 +12,10 @@ import numpy as np
 from inferry.core.bundle import PROCESSOR, Bundle
 from inferry.core.errors import DatasetError, SampleError, UsageError
 from inferry.core.protocols import OldRecipe
-from inferry.core.samples import Audio, Features, Rejected, Sample, Source
+from inferry.core.samples import Audio, Features, Rejected, Sample
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import rejected
-from inferry.pipeline.execution import planned_axis
+from inferry.pipeline.execution import axis_name
 from inferry.pipeline.model import Model
 from inferry.pipeline.plan import first, measure_lengths, most_padded
 from inferry.planning.batches import pack_batches
@@ -23,8 +23,6 @@ from inferry.planning.make import make_plan
 
 SEED: Final = 0
 """Of the choice of samples and of the noise."""
-
-_RATE: Final = 16_000
 
 _MOST_NOISE: Final = 36_000
 """Seconds of noise in all: 2.3 GB at 16 kHz."""
@@ -91,13 +89,13 @@ def valid_seconds(items: Sequence[Item]) -> float | None:
     return sum(known) if len(known) == len(seconds) else None
 
 
-def data_pool(model: Model, data: Path, limit: int | None = None) -> Pool:
+def data_pool(model: Model, data: Path, limit: int | None = None, kind: str | None = None) -> Pool:
     """The samples of a data set that run whole; `inferry infer` cuts longer ones into windows of their own lengths.
 
     Raises:
         DatasetError: The data set cannot be read, or no sample has a readable length.
     """
-    dataset = first(open_dataset(data), limit)
+    dataset = first(open_dataset(data, kind), limit)
     lengths, bad = measure_lengths(model, dataset.items, range(len(dataset.items)))
     samples = {i: item for i in lengths if isinstance(item := dataset.items[i], Sample)}
     for index, sample in list(samples.items()):
@@ -114,8 +112,15 @@ def noise_pool(model: Model, seconds: float, count: int) -> Pool:
     """So many sounds of seeded noise, each of the same duration.
 
     Raises:
-        UsageError: The duration is not above 0, too short for the network, or too long for the memory.
+        UsageError: The bundle takes no sounds, or the duration is not above 0, too short for the network, or too long
+            for the memory.
     """
+    rate = sampling_rate(model.bundle)
+    if rate is None:
+        raise UsageError(
+            f"--seconds is for sounds, and the task of this bundle is {model.bundle.manifest.task}:"
+            " name a data set with --data PATH"
+        )
     if not seconds > 0:
         raise UsageError(f"--seconds must be above 0, not {seconds:g}")
     if seconds * count > _MOST_NOISE:
@@ -123,7 +128,6 @@ def noise_pool(model: Model, seconds: float, count: int) -> Pool:
             f"--seconds {seconds:g}: {count:,} samples of it are more than the {_MOST_NOISE:,} s that fit into memory;"
             " make --seconds, --samples or the largest of --batch-sizes smaller"
         )
-    rate = sampling_rate(model.bundle)
     samples = {index: Sample(f"noise-{index:03}", noise(seconds, rate, index)) for index in range(count)}
     try:
         length = model.processor.measure(samples[0].source)
@@ -139,9 +143,10 @@ def noise(seconds: float, rate: int, index: int) -> Audio:
     return Audio((0.1 * generator.standard_normal(count)).astype(np.float32), rate)
 
 
-def sampling_rate(bundle: Bundle) -> int:
-    """Samples a second that the bundle's network takes."""
-    return int(bundle.read_json(PROCESSOR).get("input", {}).get("sampling_rate", _RATE))
+def sampling_rate(bundle: Bundle) -> int | None:
+    """Samples a second that the bundle's network takes; None where it takes no sounds."""
+    rate = bundle.read_json(PROCESSOR).get("input", {}).get("sampling_rate")
+    return None if rate is None else int(rate)
 
 
 def stratified(lengths: Mapping[int, int], count: int, seed: int = SEED) -> list[int]:
@@ -186,22 +191,20 @@ def make_workload(model: Model, pool: Pool, count: int) -> Workload:
 
 
 def load_item(model: Model, sample: Sample) -> Item:
-    """One sample, read and processed twice: the second time counts, when the system has its file in memory.
+    """One sample, read twice and processed once.
+
+    The second reading counts, when the system has the file in memory. The first processing counts: a processor may keep
+    what took it long (the regions of a picture, for the next question about it).
 
     Raises:
         SampleError: The sample is bad.
     """
-    _timed(model, sample.source)
-    features, read_seconds, features_seconds = _timed(model, sample.source)
-    return Item(sample, features, read_seconds, features_seconds)
-
-
-def _timed(model: Model, source: Source) -> tuple[Features, float, float]:
+    model.processor.read(sample.source)
     start = perf_counter()
-    in_memory = model.processor.read(source)
+    in_memory = model.processor.read(sample.source)
     read = perf_counter()
     features = model.processor.process(in_memory)
-    return features, read - start, perf_counter() - read
+    return Item(sample, features, read - start, perf_counter() - read)
 
 
 def _describe(pool: Pool, items: Sequence[Item]) -> str:
@@ -209,15 +212,13 @@ def _describe(pool: Pool, items: Sequence[Item]) -> str:
     if len(items) == len(pool.samples):
         return f"{pool.description}: " + ("its only sample" if len(items) == 1 else f"all {len(items):,} samples")
     shown = ", ".join(chain(ids[:3], ["…"] if len(ids) > 3 else []))
-    return (
-        f"{pool.description}: {len(items)} of {len(pool.samples)} samples, spread over all lengths,"
-        f" seed {SEED} ({shown})"
-    )
+    over = "all lengths" if len(set(pool.lengths.values())) > 1 else "the data set"
+    return f"{pool.description}: {len(items)} of {len(pool.samples)} samples, spread over {over}, seed {SEED} ({shown})"
 
 
 def pack(model: Model, items: Sequence[Item], batch_size: int) -> tuple[tuple[Item, ...], ...]:
     """The items in the batches that `inferry infer` makes of them, the longest first."""
-    axis = planned_axis(model.bundle.manifest.inputs) or "samples"
+    axis = axis_name(model.bundle.manifest.inputs)
     lengths = {index: item.features.length for index, item in enumerate(items)}
     cap = most_padded(axis, lengths, automatic=False)
     plan = make_plan(lengths.values(), axis=axis, batch_size=batch_size, max_padded=cap)

@@ -10,10 +10,10 @@ import numpy as np
 from inferry.core.bundle import PROCESSOR
 from inferry.core.errors import ParityError, SampleError, UsageError
 from inferry.core.protocols import Recipe
-from inferry.core.samples import Dataset, Features, Rejected, Sample, Source
+from inferry.core.samples import Dataset, Features, Reference, Rejected, Sample, Source
 from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import rejected
-from inferry.pipeline.execution import planned_axis
+from inferry.pipeline.execution import axis_name
 from inferry.pipeline.model import Model
 from inferry.pipeline.plan import measure_pieces, most_padded
 from inferry.planning.batches import pack_batches
@@ -31,12 +31,12 @@ class Case:
 
     id: str
     features: Features
-    reference: str | None
+    reference: Reference | None
 
 
 @dataclass(frozen=True)
 class Cases:
-    """The samples of a comparison; their sounds are read batch by batch.
+    """The samples of a comparison; they are read batch by batch.
 
     Attributes:
         batches: Indices into `samples`, packed by length as `infer` packs them.
@@ -53,7 +53,7 @@ class Cases:
     rejected: tuple[Rejected, ...]
 
 
-def choose_cases(model: Model, recipe: Recipe, data: Path | None, limit: int | None) -> Cases:
+def choose_cases(model: Model, recipe: Recipe, data: Path | None, limit: int | None, kind: str | None = None) -> Cases:
     """Samples spread evenly over the range of lengths, the shortest and the longest among them.
 
     Args:
@@ -61,14 +61,17 @@ def choose_cases(model: Model, recipe: Recipe, data: Path | None, limit: int | N
         recipe: Its probes stand in where there is no data set.
         data: The data set, None for the recipe's probes.
         limit: Most samples; None for `LIMIT`.
+        kind: The data set's layout, None to recognise it.
 
     Raises:
-        UsageError: The limit is below 1.
+        UsageError: The limit is below 1, or a layout is named without a data set.
         ParityError: No sample has a readable length, or all are too long: nothing can be compared.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"the limit must be at least 1, not {limit}: comparing nothing proves nothing")
-    dataset = _probes(model, recipe) if data is None else open_dataset(data)
+    if data is None and kind is not None:
+        raise UsageError("--layout is for --data: without it the family's own probes are compared")
+    dataset = _probes(model, recipe) if data is None else open_dataset(data, kind)
     pieces, bad = measure_pieces(model, dataset.items, range(len(dataset.items)))
     lengths = {piece.index: piece.length for piece in pieces if not piece.cut}
     bad += [_too_long(dataset.items[piece.index]) for piece in pieces if piece.cut and piece.place == 0]
@@ -76,7 +79,7 @@ def choose_cases(model: Model, recipe: Recipe, data: Path | None, limit: int | N
         reason = bad[0].reason if bad else "the data set is empty"
         raise ParityError(f"nothing was compared: {dataset.path}: none of its samples can be compared; {reason}")
     chosen = _spread(sorted(lengths, key=lambda index: lengths[index]), limit or LIMIT)
-    axis = planned_axis(model.bundle.manifest.inputs) or "samples"
+    axis = axis_name(model.bundle.manifest.inputs)
     some = [lengths[index] for index in chosen]
     cap = most_padded(axis, dict(enumerate(some)), automatic=True)
     packing = pack_batches(some, make_plan(some, axis=axis, batch_size=_BATCH, max_padded=cap))

@@ -20,7 +20,7 @@ from inferry.pipeline.comparison.cases import Case
 from inferry.pipeline.comparison.hops import SCORES
 from inferry.pipeline.comparison.modules import Traced, first_module
 from inferry.pipeline.comparison.probing import Side
-from inferry.pipeline.execution import collate, separate
+from inferry.pipeline.execution import collate, planned_axis, separate
 from inferry.pipeline.model import Model
 
 BACKEND: Final = "onnxruntime"
@@ -118,7 +118,7 @@ def original_module(model: Model, network: Traced) -> Callable[[Case], str]:
 
 
 def batched_form(model: Model) -> Form:
-    """Samples of several lengths together, padded a quarter beyond the longest."""
+    """Several samples together; where they have lengths, padded a quarter beyond the longest."""
 
     def inside(cases: Sequence[Case], _: Path) -> Sides:
         single = _inputs(model.bundle, cases[:1])
@@ -128,7 +128,8 @@ def batched_form(model: Model) -> Form:
     def run(cases: Sequence[Case]) -> list[dict[str, Array]]:
         return model.run_batch([case.features for case in cases], _beyond(cases))
 
-    return Form("batched and padded", run, inside, blind=_FUSION)
+    name = "batched" if planned_axis(model.bundle.manifest.inputs) is None else "batched and padded"
+    return Form(name, run, inside, blind=_FUSION)
 
 
 def bundle_form(model: Model, other: Bundle) -> Form:

@@ -1,23 +1,40 @@
 """One hop of the way from the original network to the deployed one: how it is measured, and what is said about it."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from inferry.core.errors import ParityError
 from inferry.core.protocols import Decoder
-from inferry.core.samples import Prediction, Transcription
+from inferry.core.samples import Prediction, Reference
+from inferry.core.scores import Answered
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.metrics.differences import Difference, Differences, finite_or_none
-from inferry.metrics.error_rates import score_speech
-from inferry.metrics.scores import Utterance
+from inferry.pipeline.tasks.task import Task
 
 SCORES: Final = "logits"
 """The output that is compared: every family's graph has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a hop, as the task names it.
+
+    Attributes:
+        name: For people, such as ``WER to the references``.
+        percent: Its value.
+    """
+
+    name: str
+    percent: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -32,10 +49,10 @@ class Hop:
         added_max_abs: Greatest difference from the hop before: what this hop itself brought in. None for the first.
         frames: Rows of logits.
         frames_changed: Rows whose greatest logit stands elsewhere.
-        texts_changed: Samples whose decoded answer differs, near ties not counted.
+        answers_changed: Samples whose decoded answer differs, near ties not counted.
         near_ties: Samples of which the truth has two scores nearer than `NEAR_TIE`.
-        wer_to_original: Error rate against the truth's own answers, in percent; None for a task without one.
-        wer: Error rate against the data set's references, in percent; None where there are none.
+        agreement: How far the answers are the truth's own; None where there is nothing to divide by.
+        accuracy: The task's main figure against the data set's references; None where there are none.
         skipped: Why nothing was compared; empty otherwise.
     """
 
@@ -46,10 +63,10 @@ class Hop:
     added_max_abs: float | None = None
     frames: int = 0
     frames_changed: int = 0
-    texts_changed: int = 0
+    answers_changed: int = 0
     near_ties: int = 0
-    wer_to_original: float | None = None
-    wer: float | None = None
+    agreement: Figure | None = None
+    accuracy: Figure | None = None
     skipped: str = ""
 
     @property
@@ -60,13 +77,15 @@ class Hop:
     @property
     def passed(self) -> bool:
         """Whether the hop changed nothing; True as well for one that was not compared (see `skipped`)."""
-        return bool(self.skipped) or (self.max_abs <= self.tolerance and self.texts_changed == 0)
+        return bool(self.skipped) or (self.max_abs <= self.tolerance and self.answers_changed == 0)
 
     @property
     def problem(self) -> str:
         """What it changed, as a part of a sentence."""
         found = "are not finite" if math.isinf(self.max_abs) else f"differ by up to {self.max_abs:.3g}"
-        return f"logits {found} (tolerance {self.tolerance:g}), {self.texts_changed} of {self.samples} texts changed"
+        return (
+            f"logits {found} (tolerance {self.tolerance:g}), {self.answers_changed} of {self.samples} answers changed"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A row of parity.json; null where a number is not finite."""
@@ -82,31 +101,33 @@ class Hop:
             "added_max_abs": finite_or_none(self.added_max_abs),
             "frames": self.frames,
             "frames_changed": self.frames_changed,
-            "texts_changed": self.texts_changed,
+            "answers_changed": self.answers_changed,
             "near_ties": self.near_ties,
-            "wer_to_original": self.wer_to_original,
-            "wer": self.wer,
+            "agreement": None if self.agreement is None else self.agreement.to_json(),
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
         }
 
 
 class Meter:
-    """Measures one hop, sample by sample; keeps numbers and texts, no tensors.
+    """Measures one hop, sample by sample; keeps numbers and answers, no tensors.
 
     Args:
         name: Of the hop.
         decoder: Of the bundle.
         tolerance: Greatest absolute difference on logits that passes.
         task: Decides how answers are scored.
+        files: The bundle's text files; scoring needs some of them.
     """
 
-    def __init__(self, name: str, decoder: Decoder, tolerance: float, task: str) -> None:
+    def __init__(self, name: str, decoder: Decoder, tolerance: float, task: Task, files: Mapping[str, str]) -> None:
         self._name = name
         self._decoder = decoder
         self._tolerance = tolerance
-        self._score = ERROR_RATES.get(task)
+        self._task = task
+        self._files = files
         self._from_truth = Differences()
         self._added = Differences()
-        self._samples = self._frames = self._frames_changed = self._texts_changed = self._near_ties = 0
+        self._samples = self._frames = self._frames_changed = self._answers_changed = self._near_ties = 0
         self._answers: list[_Answer] = []
         self._worst: tuple[tuple[bool, bool, float], str] | None = None
 
@@ -122,7 +143,7 @@ class Meter:
         found: Mapping[str, Array],
         *,
         previous: Mapping[str, Array] | None = None,
-        reference: str | None = None,
+        reference: Reference | None = None,
     ) -> None:
         """Compare one sample.
 
@@ -152,27 +173,27 @@ class Meter:
         else:
             self._frames_changed += int((a.argmax(-1) != b.argmax(-1)).sum()) if a.size else 0
             changed = self._compare_answers(id_, truth, found, reference)
-        self._texts_changed += changed
+        self._answers_changed += changed
         rank = (worst > self._tolerance, changed, worst)
         if self._worst is None or rank > self._worst[0]:
             self._worst = (rank, id_)
 
     def _compare_answers(
-        self, id_: str, truth: Mapping[str, Array], found: Mapping[str, Array], reference: str | None
+        self, id_: str, truth: Mapping[str, Array], found: Mapping[str, Array], reference: Reference | None
     ) -> bool:
         """Whether the answer changed and was no near tie."""
         near = self._decoder.margin(truth) <= NEAR_TIE
         self._near_ties += near
         original, answer = self._decoder.decode(truth), self._decoder.decode(found)
-        if self._score is not None:
-            self._answers.append(_Answer(id_, original, answer, reference))
+        self._answers.append(_Answer(id_, original, answer, reference))
         return not near and original != answer
 
     def hop(self) -> Hop:
-        """What was measured so far."""
-        to_original, to_reference = None, None
-        if self._score is not None:
-            to_original, to_reference = self._score(self._answers, original=True), self._score(self._answers)
+        """What was measured so far.
+
+        Raises:
+            RunError: A reference is none of this network's.
+        """
         added = self._added.result()
         return Hop(
             name=self._name,
@@ -182,11 +203,24 @@ class Meter:
             added_max_abs=added.max_abs if added.elements else None,
             frames=self._frames,
             frames_changed=self._frames_changed,
-            texts_changed=self._texts_changed,
+            answers_changed=self._answers_changed,
             near_ties=self._near_ties,
-            wer_to_original=to_original,
-            wer=to_reference,
+            agreement=self._agreement(),
+            accuracy=self._accuracy(),
         )
+
+    def _agreement(self) -> Figure | None:
+        percent = self._task.agree((one.original, one.found) for one in self._answers)
+        return None if percent is None else Figure(self._task.agreement, percent)
+
+    def _accuracy(self) -> Figure | None:
+        answered = [
+            Answered(one.id, one.reference, one.found.to_json()) for one in self._answers if one.reference is not None
+        ]
+        if not answered:
+            return None
+        main = self._task.score(answered, self._files, resamples=1).rates[0]
+        return None if main.percent is None else Figure(f"{main.name} to the references", main.percent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,23 +230,4 @@ class _Answer:
     id: str
     original: Prediction
     found: Prediction
-    reference: str | None
-
-
-def _word_error_rate(answers: Sequence[_Answer], *, original: bool = False) -> float | None:
-    """Pooled word error rate of the texts found, in percent, against the original's texts or the references.
-
-    None where there is no word to compare with.
-    """
-    wanted = [(one, _text(one.original) if original else one.reference) for one in answers]
-    rows = [Utterance(one.id, text, _text(one.found)) for one, text in wanted if text is not None]
-    return score_speech(rows, resamples=1).wer.rate if rows else None
-
-
-def _text(prediction: Prediction) -> str:
-    assert isinstance(prediction, Transcription), "the task is speech recognition"
-    return prediction.text
-
-
-ERROR_RATES: Final[Mapping[str, Callable[..., float | None]]] = {"speech-recognition": _word_error_rate}
-"""How the answers of a task are scored; tasks that are not here have no rate in their rows."""
+    reference: Reference | None

@@ -143,7 +143,7 @@ class Probes:
             changes.append("its attributes differ")
         weights = [side.weights for side in self._sides]
         shared = [name for name in reads[1] if name and name in weights[0] and name in weights[1]]
-        return (*changes, *filter(None, (_changed(name, *(side[name] for side in weights)) for name in shared)))
+        return (*changes, *filter(None, (weight_change(name, *(side[name] for side in weights)) for name in shared)))
 
 
 class Prober:
@@ -179,13 +179,15 @@ def _listed(names: Sequence[str | None]) -> str:
     return ", ".join(name or "nothing" for name in names)
 
 
-def _changed(name: str, before: ir.Value, after: ir.Value) -> str:
-    """How much a weight differs; empty if it does not."""
+def weight_change(name: str, before: ir.Value, after: ir.Value) -> str:
+    """How a weight of a graph differs from another graph's, as a part of a sentence; empty if it does not."""
     if before.const_value is None or after.const_value is None:
         return ""
     a, b = before.const_value.numpy(), after.const_value.numpy()
     if a.shape != b.shape:
         return f"the weight {name} has shape {b.shape} instead of {a.shape}"
+    if a.dtype != b.dtype:
+        return f"the weight {name} is {b.dtype} instead of {a.dtype}"
     count = int((a != b).sum())
     return f"the weight {name} differs in {count:,} of {a.size:,} values" if count else ""
 

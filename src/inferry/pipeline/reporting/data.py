@@ -4,6 +4,7 @@ import math
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,21 +12,19 @@ import numpy as np
 
 from inferry.core.bundle import Bundle
 from inferry.core.runs import BENCH, LEDGER, Run
+from inferry.pipeline.reporting.figures import accuracy_of, facts_of
 from inferry.pipeline.reporting.files import (
-    accuracy_of,
     find_bundle,
     read_ledger,
     read_quarantine,
-    read_score,
     read_speed,
     read_timings,
     seconds_per_element,
     stages_of,
 )
-from inferry.report.accuracy import Accuracy
+from inferry.pipeline.reporting.views.view import View
 from inferry.report.ledger import Ledger
-from inferry.report.markup import NOTHING, TIMES
-from inferry.report.overview import Fact, Overview
+from inferry.report.overview import Overview
 from inferry.report.page import RunPart
 from inferry.report.speed import Speed
 from inferry.report.timing import Lengths
@@ -40,19 +39,20 @@ def labels_of(runs: Sequence[Run]) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(str(run.path) for run in runs)
 
 
-def gather_parts(runs: Sequence[Run], seconds: Sequence["array[float]"]) -> tuple[RunPart, ...]:
+def gather_parts(runs: Sequence[Run], view: View, seconds: Sequence["array[float]"]) -> tuple[RunPart, ...]:
     """All but the samples.
 
     Args:
-        runs: Finished ones.
+        runs: Finished ones, of one task.
+        view: Of that task.
         seconds: Length of every sample with an answer, by run.
     """
-    return tuple(map(_part, runs, labels_of(runs), seconds))
+    return tuple(map(partial(_part, view), runs, labels_of(runs), seconds))
 
 
-def _part(run: Run, label: str, seconds: "array[float]") -> RunPart:
-    bundle, metrics, timings = find_bundle(run), read_score(run), read_timings(run)
-    accuracy, ledger = accuracy_of(run, metrics), read_ledger(run, bundle)
+def _part(view: View, run: Run, label: str, seconds: "array[float]") -> RunPart:
+    bundle, timings = find_bundle(run), read_timings(run)
+    accuracy, ledger = accuracy_of(view, run), read_ledger(run, bundle)
     speed = read_speed(run, bundle)
     config = run.info["config"]
     overview = Overview(
@@ -61,15 +61,15 @@ def _part(run: Run, label: str, seconds: "array[float]") -> RunPart:
         checkpoint="" if bundle is None else bundle.manifest.checkpoint.get("name", ""),
         data=Path(config["data"]).name,
         path=str(run.path),
-        facts=_facts(run, accuracy, metrics, timings, ledger),
+        facts=facts_of(view, run, accuracy, timings, ledger),
     )
     return RunPart(
         overview=overview,
-        settings=_settings(run, bundle, timings),
+        settings=_settings(view, run, bundle, timings),
         accuracy=accuracy,
         ledger=ledger,
         speed=speed,
-        doubts=tuple(_doubts(run, {LEDGER: ledger, BENCH: speed})),
+        doubts=(*accuracy.warnings, *_doubts(run, {LEDGER: ledger, BENCH: speed})),
         stages=stages_of(run, timings),
         lengths=_lengths(seconds, timings.get("plan"), bundle),
         quarantine=read_quarantine(run),
@@ -84,11 +84,12 @@ def _doubts(run: Run, found: Mapping[str, Ledger | Speed | str]) -> Iterator[str
             yield f"{name} was made with another bundle ({content.bundle[:12]}…) than this run ({digest[:12]}…)."
 
 
-def _settings(run: Run, bundle: Bundle | None, timings: Mapping[str, Any]) -> dict[str, str]:
+def _settings(view: View, run: Run, bundle: Bundle | None, timings: Mapping[str, Any]) -> dict[str, str]:
     """Configuration and signature, flat; a name that both have stands once."""
     checkpoint = {} if bundle is None else {f"checkpoint {k}": v for k, v in bundle.manifest.checkpoint.items()}
     plan = {"plan": timings["plan"]} if "plan" in timings else {}
-    both = {**run.info["config"], **plan, **checkpoint, **run.info.get("signature", {})}
+    config = {name: value for name, value in run.info["config"].items() if name not in view.silent}
+    both = {**config, **plan, **checkpoint, **run.info.get("signature", {})}
     if isinstance(both.get("decoding"), Mapping):
         both["decoding"] = _decoding(both["decoding"])
     return {str(name).replace("_", " "): str(value) for name, value in both.items()}
@@ -105,55 +106,6 @@ def _decoding(row: Mapping[str, Any]) -> str:
     if hotwords:
         said.append(f"hotwords {', '.join(map(str, hotwords))} (weight {row.get('hotword_weight')})")
     return ", ".join(said)
-
-
-def _facts(
-    run: Run,
-    accuracy: Accuracy,
-    metrics: Mapping[str, Any] | None,
-    timings: Mapping[str, Any],
-    ledger: Ledger | str,
-) -> tuple[Fact, ...]:
-    """The figures at the head of the page."""
-    facts = [
-        Fact(rate.name, f"{rate.percent:.2f} %", f"95 %: {rate.interval}")
-        for rate in accuracy.rates[:2]
-        if rate.percent is not None
-    ]
-    if metrics is not None and "exact_matches" in metrics["score"]:
-        facts.append(
-            Fact("Exactly right", f"{metrics['score']['exact_matches']:,}", f"of {metrics['scored']:,} scored")
-        )
-    quarantined = int(run.info["quarantined"])
-    facts.append(Fact("Samples", f"{run.info['samples']:,}", f"{run.info['predictions']:,} answered"))
-    facts.append(
-        Fact("Quarantined", f"{quarantined:,}", "with their reasons" if quarantined else "", "bad" * bool(quarantined))
-    )
-    if run.info.get("cut"):
-        longest = run.info["config"].get("max_seconds")
-        facts.append(Fact("In windows", f"{run.info['cut']:,}", f"longer than {longest:g} s, joined again"))
-    if "settled_alone" in timings:
-        facts.append(Fact("Settled alone", f"{timings['settled_alone']:,}", "near ties, run again unpadded"))
-    if timings.get("audio_seconds_per_second"):
-        speed = f"{timings['audio_seconds_per_second']:,.0f} {TIMES}"
-        facts.append(Fact("Speed", speed, "seconds of sound per second"))
-    if isinstance(ledger, Ledger):
-        facts += _parity_fact(ledger)
-    return tuple(facts)
-
-
-def _parity_fact(ledger: Ledger) -> list[Fact]:
-    compared = [hop for hop in ledger.hops if hop.compared]
-    if not compared:
-        return [Fact("Parity", NOTHING, "no hop was compared")]
-    broken = [hop for hop in compared if not hop.passed]
-    worst = max((broken or compared), key=lambda hop: math.inf if hop.max_abs is None else hop.max_abs)
-    said = (
-        f"greatest difference, {len(broken)} of {len(compared)} hops failed"
-        if broken
-        else (f"greatest difference; {len(compared)} of {len(ledger.hops)} hops compared, all passed")
-    )
-    return [Fact("Parity", worst.greatest, said, "bad" if broken else "good")]
 
 
 def _lengths(seconds: "array[float]", plan: str | None, bundle: Bundle | None) -> Lengths | None:

@@ -12,7 +12,6 @@ from inferry.core.bundle import PARITY, PROCESSOR, Bundle, open_bundle
 from inferry.core.errors import BundleError, RunError, UsageError
 from inferry.core.runs import BENCH, ERRORS, LEDGER, METRICS, TIMINGS, Run
 from inferry.core.samples import Rejected
-from inferry.report.accuracy import Accuracy, Rate
 from inferry.report.fields import parse
 from inferry.report.ledger import Ledger
 from inferry.report.markup import Markup, element, join
@@ -20,7 +19,6 @@ from inferry.report.quarantine import Quarantine
 from inferry.report.speed import Speed
 from inferry.report.timing import Stages
 
-_NAMES: Final = {"wer": "WER", "cer": "CER", "cer_without_spaces": "CER without spaces"}
 _ERRORS_SHOWN: Final = 200
 _REASON: Final = 300
 _SIBLINGS: Final = 200
@@ -52,7 +50,7 @@ def read_ledger(run: Run, bundle: Bundle | None) -> Ledger | str:
         if path.is_file():
             source = f"{path.parent.name}/{path.name}"
             return parse(partial(Ledger.from_json, source=source), read_json(path), str(path), again)
-    return _hint("No parity ledger was found. This command makes one:", again)
+    return hint("No parity ledger was found. This command makes one:", again)
 
 
 def read_speed(run: Run, bundle: Bundle | None) -> Speed | str:
@@ -72,7 +70,7 @@ def read_speed(run: Run, bundle: Bundle | None) -> Speed | str:
         ]
     )
     if not path.is_file():
-        return _hint("Batch sizes were not measured. This command does:", again)
+        return hint("Batch sizes were not measured. This command does:", again)
     return parse(partial(Speed.from_json, source=path.name), read_json(path), str(path), again)
 
 
@@ -84,7 +82,7 @@ def _data(run: Run) -> str:
     return str(run.info["config"]["data"])
 
 
-def _hint(said: str, command: str) -> Markup:
+def hint(said: str, command: str) -> Markup:
     """A sentence and the command it speaks of, ready to be copied into a shell."""
     return join([said, " ", element("code", command)])
 
@@ -112,46 +110,6 @@ def normalisation_of(run: Run) -> str:
         return "none"
     again = shlex.join(["inferry", "evaluate", str(run.path)])
     return parse(lambda row: str(row["score"]["normalisation"]), metrics, str(run.path / METRICS), again)
-
-
-def accuracy_of(run: Run, metrics: Mapping[str, Any] | None) -> Accuracy:
-    """The rates of metrics.json."""
-    again = shlex.join(["inferry", "evaluate", str(run.path)])
-    if metrics is None:
-        said = "This run was not scored. Where its data set has references, this command does it:"
-        return Accuracy((), _hint(said, again))
-    return parse(_accuracy, metrics, str(run.path / METRICS), again)
-
-
-def _accuracy(metrics: Mapping[str, Any]) -> Accuracy:
-    score = metrics["score"]
-    rates = tuple(
-        Rate(
-            name=_NAMES.get(name, name.replace("_", " ")),
-            percent=row["rate"],
-            low=row["low"],
-            high=row["high"],
-            detail=_counted(row),
-            signature=str(row["signature"]),
-        )
-        for name, row in score.items()
-        if isinstance(row, dict) and "rate" in row
-    )
-    coverage = (
-        f"{metrics['scored']:,} samples scored. Left out: "
-        f"{metrics['without_reference']:,} without a reference, {metrics['quarantined']:,} quarantined."
-    )
-    return Accuracy(rates, coverage)
-
-
-def _counted(row: Mapping[str, Any]) -> str:
-    """What is behind an error rate; other metrics count no edits."""
-    if "edits" not in row:
-        return ""
-    return (
-        f"{row['edits']:,} edits of {row['reference_units']:,}: {row['substitutions']:,} substituted, "
-        f"{row['deletions']:,} missing, {row['insertions']:,} inserted"
-    )
 
 
 def read_timings(run: Run) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@
         height: rows.length * 44 + 46,
         marginTop: 4,
         marginBottom: 36,
-        x: { label: "percent →", domain: [0, most > 0 ? most * 1.04 : 1], ticks: Math.min(10, Math.floor(width / 80)), grid: true, nice: true },
+        x: { label: "percent →", domain: [0, most > 0 ? Math.min(most * 1.04, Math.max(most, 100)) : 1], ticks: Math.min(10, Math.floor(width / 80)), grid: true, nice: true },
         y: { axis: null, type: "point", domain: d3.range(rows.length), padding: 0.6 },
         color: { ...palette(runs), legend: false },
         marks: [
@@ -184,41 +184,45 @@
     return Object.assign(document.createElement(name), { textContent: text ?? "" }, properties);
   }
 
-  function diff(answer) {
+  const isAnswer = (answer) => typeof answer !== "string";
+
+  /* Names and classes of the marks, as in samples.py. */
+  const MARKS = { "-": ["del", ""], "+": ["ins", ""], "=": ["b", "good"], "!": ["b", "bad"] };
+
+  function marked(answer) {
     const holder = node("span");
-    if (answer === null) {
-      holder.append(node("i", "no answer"));
+    if (!isAnswer(answer)) {
+      holder.append(node("i", answer));
       return holder;
     }
-    for (const stretch of answer[2]) {
-      if (typeof stretch === "string") {
-        holder.append(`${stretch} `);
+    for (const piece of answer[2]) {
+      if (typeof piece === "string") {
+        holder.append(`${piece} `);
       } else {
-        if (stretch[0]) holder.append(node("del", stretch[0]), " ");
-        if (stretch[1]) holder.append(node("ins", stretch[1]), " ");
+        const [name, className] = MARKS[piece[0]];
+        holder.append(node(name, piece[1], { className }), " ");
       }
     }
     if (!holder.hasChildNodes()) holder.append(node("i", "(empty)"));
     return holder;
   }
 
-  const errorRate = (answer) => (answer && answer[1] ? (100 * answer[0]) / answer[1] : null);
+  const textOf = (answer) => (isAnswer(answer) ? answer[2].map((piece) => (typeof piece === "string" ? piece : piece[1])).join(" ") : "");
 
-  function toRecord([id, seconds, differ, answers], index) {
-    const texts = answers.flatMap((answer) => (answer === null ? [] : answer[2].flat()));
-    const record = { index, id, seconds, differ, answers, search: [id, ...texts].join(" ").toLowerCase() };
-    record.wrong = d3.max(answers, (answer) => (answer === null ? null : answer[0]));
-    record.rate = errorRate(answers[0]);
+  function toRecord([id, facts, differ, answers], index) {
+    const search = [id, ...facts.filter((fact) => typeof fact === "string"), ...answers.map(textOf)].join(" ").toLowerCase();
+    const errors = answers.filter(isAnswer).map((answer) => answer[0]);
+    const record = { index, id, differ, answers, search, wrong: d3.max(errors) > 0 };
+    facts.forEach((fact, place) => { record[`fact${place}`] = fact; });
+    if (isAnswer(answers[0])) answers[0][1].forEach((figure, place) => { record[`figure${place}`] = figure; });
     return record;
   }
 
-  function playButton(id) {
-    const player = [...document.querySelectorAll("audio")].find((audio) => audio.dataset.id === id);
-    if (!player) return null;
+  function playButton(player) {
     const button = node("button", "", { className: "play", type: "button" });
     const say = () => {
       button.textContent = player.paused ? "▶" : "❚❚";
-      button.title = `${player.paused ? "Play" : "Pause"} ${id}`;
+      button.title = `${player.paused ? "Play" : "Pause"} ${player.dataset.id}`;
       button.ariaLabel = button.title;
     };
     for (const change of ["play", "pause"]) player.addEventListener(change, say);
@@ -231,43 +235,63 @@
     return button;
   }
 
-  function columnsOf(labels, rows, scored, narrow) {
-    const playable = new Set([...document.querySelectorAll("audio")].map((audio) => audio.dataset.id));
-    const right = { hozAlign: "right", headerHozAlign: "right", headerSortStartingDir: "desc" };
+  /* What can be heard or seen of the samples that are shown above, by id. */
+  function openers() {
+    const found = new Map();
+    for (const one of document.querySelectorAll(".exhibits [data-id]")) {
+      found.set(one.dataset.id, () => (one.localName === "audio" ? playButton(one) : node("img", "", { className: "thumb", src: one.src, alt: "" })));
+    }
+    return found;
+  }
+
+  const RIGHT = { hozAlign: "right", headerHozAlign: "right", headerSortStartingDir: "desc", sorter: (left, right) => d3.ascending(left?.[0] ?? left ?? -1, right?.[0] ?? right ?? -1) };
+
+  function columnsOf(labels, layout, rows, scored, narrow) {
+    const media = openers();
+    const several = labels.length > 1;
+    const beside = document.querySelector(".exhibits img") ? 104 : 60;
     const columns = [{
-      title: "id", field: "id", width: narrow ? 96 : Math.min(240, Math.max(120, 60 + 8 * d3.max(rows, (row) => row.id.length))), responsive: 0, variableHeight: true,
+      title: "id", field: "id", width: narrow ? 96 : Math.min(280, Math.max(120, beside + 8 * d3.max(rows, (row) => row.id.length))), responsive: 0, variableHeight: true,
       formatter: (cell) => {
-        const holder = node("span");
-        const button = playable.has(cell.getValue()) ? playButton(cell.getValue()) : null;
-        if (button) holder.append(button);
-        holder.append(cell.getValue());
+        const holder = node("span", "", { className: "id" });
+        if (media.has(cell.getValue())) holder.append(media.get(cell.getValue())());
+        holder.append(node("span", cell.getValue()));
         return holder;
       },
     }];
-    if (rows.some((row) => row.seconds !== null) && !(narrow && labels.length > 1)) {
-      columns.push({ title: "seconds", field: "seconds", width: 92, responsive: 3, sorter: "number", ...right, formatter: (cell) => (cell.getValue() === null ? "–" : cell.getValue().toFixed(2)) });
+    layout.facts.forEach((column, place) => {
+      const known = rows.some((row) => row[`fact${place}`] !== null);
+      if (known && !(narrow && several && column.digits !== null)) columns.push(factColumn(column, `fact${place}`, narrow));
+    });
+    if (scored && !several) {
+      layout.figures.forEach((column, place) => {
+        const shown = (cell) => cell.getValue()?.[1] ?? "–";
+        columns.push({ title: column.title, field: `figure${place}`, width: narrow ? 74 : Math.max(88, 44 + 7 * column.title.length), responsive: column.folds ? 2 : 1, ...RIGHT, formatter: shown });
+      });
     }
-    if (scored && labels.length === 1) {
-      const counts = (cell) => { const answer = cell.getData().answers[0]; return answer === null || answer[0] === null ? "–" : `${answer[0]} of ${answer[1]}`; };
-      columns.push({ title: "wrong", field: "wrong", width: narrow ? 74 : 88, responsive: 0, sorter: "number", ...right, formatter: counts });
-      columns.push({ title: "WER %", field: "rate", width: 84, responsive: 2, sorter: "number", ...right, formatter: (cell) => (cell.getValue() === null ? "–" : cell.getValue().toFixed(1)) });
-    }
-    labels.forEach((label, place) => columns.push(textColumn(label, place, labels.length > 1, scored, narrow)));
+    labels.forEach((label, place) => columns.push(answerColumn(label, place, layout, several, scored, narrow)));
     return columns;
   }
 
-  function textColumn(label, place, several, scored, narrow) {
-    const byEdits = (left, right) => (left?.[0] ?? -1) - (right?.[0] ?? -1);
-    const byText = (left, right) => d3.ascending(left?.[2].flat().join(" ") ?? "", right?.[2].flat().join(" ") ?? "");
+  function factColumn({ title, digits, folds }, field, narrow) {
+    const shared = { title, field, responsive: folds ? 3 : 0 };
+    if (digits !== null) return { ...shared, width: 92, ...RIGHT, formatter: (cell) => cell.getValue()?.toFixed(digits) ?? "–" };
+    return { ...shared, minWidth: narrow ? 90 : 140, widthGrow: 3, variableHeight: true, formatter: (cell) => node("span", cell.getValue() ?? "–") };
+  }
+
+  function answerColumn(label, place, layout, several, scored, narrow) {
+    const error = (answer) => (isAnswer(answer) ? answer[0] ?? -1 : -1);
+    const byError = (left, right) => error(left) - error(right);
+    const byText = (left, right) => d3.ascending(textOf(left), textOf(right));
     return {
-      title: several ? label : scored && !narrow ? "text against its reference" : "text",
-      field: `answers.${place}`, minWidth: narrow ? 130 : 220, widthGrow: 4, responsive: 0, variableHeight: true,
+      title: several ? label : scored && !narrow ? layout.against : layout.answer,
+      field: `answers.${place}`, minWidth: narrow ? 110 : 180, widthGrow: 4, responsive: 0, variableHeight: true,
       headerSortStartingDir: several && scored ? "desc" : "asc",
-      sorter: several && scored ? byEdits : byText,
+      sorter: several && scored ? byError : byText,
       formatter: (cell) => {
         const answer = cell.getData().answers[place];
-        const holder = diff(answer);
-        if (several && answer !== null && answer[0] !== null) holder.prepend(node("span", `${answer[0]}/${answer[1]}`, { className: "badge" }));
+        const holder = marked(answer);
+        if (several && isAnswer(answer) && answer[1].length) holder.prepend(node("span", answer[1][0][1], { className: "badge" }));
         return holder;
       },
     };
@@ -296,7 +320,7 @@
   function buildTable() {
     const holder = document.getElementById("table");
     if (!holder) return;
-    const { labels, rows } = read(holder);
+    const { labels, layout, rows } = read(holder);
     const scored = "scored" in holder.dataset;
     const records = rows.map(toRecord);
     const table = new Tabulator("#grid", {
@@ -305,23 +329,23 @@
       layout: "fitColumns",
       responsiveLayout: labels.length > 1 ? false : "collapse",
       maxHeight: "min(80vh, 720px)",
-      responsiveLayoutCollapseFormatter: (hidden) => (hidden.length === 0 ? "" : node("span", hidden.map(({ title, value }) => `${title} ${value}`).join(" · "))),
-      columns: columnsOf(labels, records, scored, holder.clientWidth < 560),
-      columnDefaults: { resizable: false, vertAlign: "top" },
+      responsiveLayoutCollapseFormatter: (hidden) => (hidden.length === 0 ? "" : node("span", hidden.map(({ title, value }) => `${title} ${value.textContent ?? value}`).join(" · "))),
+      columns: columnsOf(labels, layout, records, scored, holder.clientWidth < 560),
+      columnDefaults: { resizable: false, vertAlign: document.querySelector(".exhibits img") ? "middle" : "top" },
       placeholder: "No sample matches.",
       printAsHtml: true,
       printStyled: false,
       printRowRange: () => table.getRows("active").slice(0, PRINTED_ROWS),
     });
-    const search = node("input", "", { type: "search", placeholder: "Search ids and texts" });
-    search.setAttribute("aria-label", "Search ids and texts");
+    const search = node("input", "", { type: "search", placeholder: layout.search });
+    search.setAttribute("aria-label", layout.search);
     const [wrongLabel, wrong] = checkbox("wrong ones only", () => apply());
-    const [differLabel, differ] = checkbox("texts differ", () => apply());
+    const [differLabel, differ] = checkbox(layout.differ, () => apply());
     const shown = node("output");
     const count = (number) => { shown.textContent = `${d3.format(",")(number)} of ${d3.format(",")(records.length)} shown`; };
     const apply = () => {
       const wanted = search.value.trim().toLowerCase();
-      table.setFilter((row) => row.search.includes(wanted) && (!wrong.checked || row.wrong > 0) && (!differ.checked || row.differ));
+      table.setFilter((row) => row.search.includes(wanted) && (!wrong.checked || row.wrong) && (!differ.checked || row.differ));
     };
     search.addEventListener("input", apply);
     document.getElementById("controls").append(search, ...(scored ? [wrongLabel] : []), ...(labels.length > 1 ? [differLabel] : []), shown);

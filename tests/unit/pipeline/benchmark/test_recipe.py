@@ -8,7 +8,7 @@ from inferry.core.protocols import OldRecipe, SessionOptions
 from inferry.core.samples import Audio, Sample
 from inferry.models import registry
 from inferry.pipeline.benchmark import recipe as bench_recipe
-from inferry.pipeline.benchmark.cells import own_task, recipe_task
+from inferry.pipeline.benchmark.cells import own_job, recipe_job
 from inferry.pipeline.benchmark.configurations import configurations
 from inferry.pipeline.benchmark.recipe import old_recipe_of, recipe_features, recipe_outputs
 from inferry.pipeline.benchmark.workload import Workload, load_item
@@ -85,13 +85,13 @@ def test_true_outputs_are_half_of_the_frames_rounded_down(spectral, tiny, length
 def test_longer_samples_are_dropped_and_speed_counts_real_sound(model, tiny):
     workload = Workload(items(model, tiny, 2000, 4000, 6000, 6001, 8000), (), "a test")
     (configuration,) = configurations(["onnxruntime"], ["fp32"], [1])
-    task = recipe_task(configuration, model, workload, RECIPE)
-    assert [item.sample.id for item in task.dropped] == ["s6001", "s8000"]
-    assert set(task.run().predictions) == {"s2000", "s4000", "s6000"}
-    assert task.batch_size == 1
-    assert task.amount == pytest.approx((2000 + 4000 + 6000) / 16_000)
-    assert task.padding_efficiency == pytest.approx(12_000 / 18_000)
-    own = own_task(configuration, model, workload, 2)
+    job = recipe_job(configuration, model, workload, RECIPE)
+    assert [item.sample.id for item in job.dropped] == ["s6001", "s8000"]
+    assert set(job.run().predictions) == {"s2000", "s4000", "s6000"}
+    assert job.batch_size == 1
+    assert job.amount == pytest.approx((2000 + 4000 + 6000) / 16_000)
+    assert job.padding_efficiency == pytest.approx(12_000 / 18_000)
+    own = own_job(configuration, model, workload, 2)
     assert (own.dropped, len(own.items), own.padded_lengths) == ((), 5, (8000, 6000, 2000))
 
 
@@ -99,4 +99,4 @@ def test_a_recipe_that_drops_everything_is_refused(model, tiny):
     workload = Workload(items(model, tiny, 7000), (), "a test")
     (configuration,) = configurations(["onnxruntime"], ["fp32"], [1])
     with pytest.raises(DatasetError, match="drops all 1 samples"):
-        recipe_task(configuration, model, workload, RECIPE)
+        recipe_job(configuration, model, workload, RECIPE)

@@ -6,6 +6,7 @@ import onnx_ir as ir
 import pytest
 
 import inferry
+from inferry.core.protocols import ExportOptions
 from inferry.core.tolerances import ROUNDING
 from inferry.pipeline import compare as compare_module
 from inferry.pipeline import export as export_module
@@ -21,7 +22,7 @@ def test_every_module_agrees_where_the_graph_is_right(family, tiny, tiny_bundles
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     recipe, checkpoint = tiny.recipe_of(family, tmp_path)
-    network, bundle = recipe.reference(recipe.read(checkpoint)), tiny_bundles[family]
+    network, bundle = recipe.reference(recipe.read(checkpoint, ExportOptions())), tiny_bundles[family]
     assert isinstance(network, Traced)
     with inferry.load(bundle.path) as model:
         features = model.processor.process(inferry.Audio(tiny.sound(5000, 1), tiny.RATE))
@@ -55,6 +56,24 @@ def test_a_fault_of_the_writer_names_the_module(tiny, tmp_path, monkeypatch):
     assert found.fault.hop == "ONNX as written"
     assert found.fault.node is None
     assert "it comes in at wav2vec2.encoder.layers.0.final_layer_norm, which gives" in found.fault.sentence
+
+
+def test_a_fault_of_the_picture_networks_writer_names_the_block(pictures, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    recipe, checkpoint = export_module.get_recipe("beit"), pictures.write_beit(tmp_path / "beit")
+
+    def build(trained):
+        network = recipe.build(trained)
+        node = next(node for node in network.model.graph if node.name == "blocks.1.norm2/LayerNormalization")
+        node.attributes["epsilon"] = ir.AttrFloat32("epsilon", 0.1)
+        return network
+
+    for module in (export_module, compare_module):
+        monkeypatch.setattr(module, "get_recipe", lambda _: replace(recipe, build=build))
+    bundle = inferry.export("beit", checkpoint, tmp_path / "bundle", reference=False)
+    found = compare(bundle.path, Against(checkpoint))
+    assert (found.fault.hop, found.fault.node) == ("ONNX as written", None)
+    assert "it comes in at blocks.1, which gives blocks.1/Add" in found.fault.sentence
 
 
 def test_scopes_are_paired_with_modules():

@@ -1,0 +1,1 @@
+"""One file a task: what the report shows of its samples and scores."""
