@@ -58,6 +58,32 @@ def shipped_clips(folder: Path) -> list[Clip]:
     return clips
 
 
+def joined(clips: Sequence[Clip], rng: np.random.Generator) -> list[Clip]:
+    """All clips once, side by side in clips of 3 to 30 seconds, which sound like a recording of many speakers.
+
+    A network that only ever heard single utterances hears other words as soon as utterances stand side by side.
+    """
+    result: list[Clip] = []
+    members: list[Clip] = []
+    seconds = rng.uniform(3, 30)
+    for index in rng.permutation(len(clips)):
+        members.append(clips[index])
+        if sum(len(clip.samples) for clip in members) >= seconds * SAMPLE_RATE:
+            result.append(side_by_side(members, rng))
+            members, seconds = [], rng.uniform(3, 30)
+    return result
+
+
+def side_by_side(clips: Sequence[Clip], rng: np.random.Generator) -> Clip:
+    """One clip of several, each as loud as a speaker of its own, with pauses of 0.05 to 2.5 seconds, often short."""
+    parts = []
+    for clip in clips:
+        pause = np.zeros(int(np.exp(rng.uniform(*np.log([0.05, 2.5]))) * SAMPLE_RATE), np.float32)
+        parts += [clip.samples * np.float32(rng.uniform(0.5, 1.5)), pause]
+    samples = np.concatenate(parts[:-1])
+    return Clip(samples, " ".join(clip.text for clip in clips), 0, len(samples))
+
+
 def batches(clips: Sequence[Clip], seconds: float, rng: np.random.Generator) -> list[list[Clip]]:
     """One epoch of batches; all clips of a batch have the same length.
 

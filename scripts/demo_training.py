@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from demo_data import Clip, batches
+from demo_data import Clip, batches, joined
 from demo_speech import SAMPLE_RATE
 from rapidfuzz.distance import Levenshtein
 from torch import nn
@@ -98,7 +98,7 @@ class Schedule:
         batch_seconds: Speech in a batch.
         short_steps: Steps at the start that see short clips only.
         flat_steps: Steps at the start with `Learner.flat_start_loss` instead of CTC.
-        stop: Step after which training ends, if before the learning rate is zero.
+        single_steps: Steps that see single utterances only; after them half of the speech is joined utterances.
     """
 
     steps: int
@@ -106,12 +106,7 @@ class Schedule:
     batch_seconds: float
     short_steps: int
     flat_steps: int = 0
-    stop: int | None = None
-
-    @property
-    def last(self) -> int:
-        """Number of steps that are taken."""
-        return self.stop or self.steps
+    single_steps: int | None = None
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up over 100 steps, then constant, then linear to zero over the second half."""
@@ -119,13 +114,18 @@ class Schedule:
 
 
 def stream(clips: Sequence[Clip], schedule: Schedule, rng: np.random.Generator) -> Iterator[list[Clip]]:
-    """Batches for every step: short clips first, then all, epoch after epoch."""
+    """Batches for every step: short clips first, then all, then also joined ones, epoch after epoch."""
     short = [clip for clip in clips if len(clip.samples) < 1.2 * SAMPLE_RATE]
+    single = schedule.steps if schedule.single_steps is None else schedule.single_steps
     count = 0
-    while count < schedule.last:
-        end = schedule.short_steps if count < schedule.short_steps else schedule.last
-        epoch = batches(short if count < schedule.short_steps else clips, schedule.batch_seconds, rng)
-        chosen = epoch[: end - count]
+    while count < schedule.steps:
+        if count < schedule.short_steps:
+            end, members = schedule.short_steps, short
+        elif count < single:
+            end, members = single, list(clips)
+        else:
+            end, members = schedule.steps, [*clips, *joined(clips, rng)]
+        chosen = batches(members, schedule.batch_seconds, rng)[: end - count]
         count += len(chosen)
         yield from chosen
 
@@ -163,7 +163,7 @@ def train(
         if step % 25 == 0:
             print(f"step {step} loss {total / 25:.3f} after {time.monotonic() - start:.0f} s", flush=True)
             total = 0.0
-        if step % 200 == 0 or step == schedule.last:
+        if step % 200 == 0 or step == schedule.steps:
             words, characters = error_rates(learner.evaluate(held_out))
             print(f"step {step} WER {words:.3f} CER {characters:.3f}", flush=True)
             checkpoint()

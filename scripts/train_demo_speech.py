@@ -17,7 +17,7 @@ CLIPS = Path(__file__).resolve().parent.parent / "examples" / "speech" / "clips"
 SCHEDULES = {
     "wav2vec2": Schedule(steps=3000, rate=2e-3, batch_seconds=24, short_steps=400),
     "data2vec-audio": Schedule(steps=2000, rate=1.5e-3, batch_seconds=24, short_steps=300, flat_steps=300),
-    "deepspeech2": Schedule(steps=900, rate=3e-3, batch_seconds=24, short_steps=150, stop=753),
+    "deepspeech2": Schedule(steps=1600, rate=3e-3, batch_seconds=32, short_steps=150, single_steps=600),
 }
 
 
@@ -26,7 +26,7 @@ def save(learner: Learner, family: str, output: Path) -> None:
     if family == "deepspeech2":
         import demo_deepspeech2
 
-        demo_deepspeech2.save(learner, output, SCHEDULES[family].last)
+        demo_deepspeech2.save(learner, output, SCHEDULES[family].steps)
     else:
         import demo_huggingface
 
