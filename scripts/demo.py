@@ -103,10 +103,9 @@ def _table() -> Table:
         title="What came out (parity: greatest logit difference to the original)", title_justify="left", box=None
     )
     table.add_column("family", no_wrap=True)
-    for column in ("samples", "exact"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("exact", justify="right", no_wrap=True)
     table.add_column("metric", no_wrap=True)
-    for column in ("%", "95 % interval", "parity", "seconds"):
+    for column in ("%", "95 % interval", "parity", "s"):
         table.add_column(column, justify="right", no_wrap=True)
     return table
 
@@ -119,8 +118,7 @@ def _cells(outcome: Outcome, seconds: float) -> tuple[str, ...]:
     compared = outcome.export.parity.original_compared
     worst = max(hop.max_abs for hop in outcome.export.parity.hops)
     return (
-        str(score.scored),
-        str(score.exact),
+        f"{score.exact} of {score.scored}",
         main_rate.name,
         f"{main_rate.percent:.2f}",
         main_rate.interval,

@@ -89,10 +89,11 @@ def command(
                 _write(shown, kind, output, quiet=rows_only)
             elif not rows_only:
                 _print(shown, kind, prefixed=len(files) > 1)
+        if rows_only:
+            console.print_json(rows)
+        # Last, so that a drawing that cannot be written costs no answer.
         if draw is not None and (answered := [row for row in rows if "error" not in row]):
             _draw(model, files[0], str(answered[0]["question"]), draw)
-    if rows_only:
-        console.print_json(rows)
     if any("error" in row for row in rows):
         raise typer.Exit(console.EXIT_FAILED)
 

@@ -201,6 +201,8 @@ class Model:
         self, samples: Sequence[SampleLike], size: int, pad_to: int | None
     ) -> Iterator[tuple[Piece, Features, Mapping[str, Array], bool]]:
         """Pieces in order, their features and outputs, and whether each ran alone and unpadded."""
+        if isinstance(samples, str) or not isinstance(samples, Sequence):
+            raise UsageError(f"samples are given as a list, not as one {type(samples).__name__}: write [sample]")
         cut = [self.cut(sample) for sample in samples]
         pieces = [Piece(index, windows, place) for index, windows in enumerate(cut) for place in range(len(windows))]
         for start in range(0, len(pieces), size):

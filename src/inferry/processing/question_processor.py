@@ -173,7 +173,7 @@ class QuestionProcessor:
 def best_boxes(regions: Regions) -> tuple[Box, ...]:
     """Where the best of a picture's regions lie; none where nobody knows how large the picture is.
 
-    Rounded, so that they have none of the runtime's rounding noise.
+    Rounded to what a drawing needs.
     """
     if regions.picture_size is None:
         return ()

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +135,9 @@ def test_no_batch_settles_a_search(tiny_bundle, audio):
         clear = {"logits": np.eye(10, dtype=np.float32)[[5, 6, 7]] * 50}
         assert searching.decoder.margin(clear) > 1
         assert not searching.is_settled(clear)
+
+
+@pytest.mark.parametrize("sample", ["clip.wav", Path("clip.wav"), np.zeros((4, 4, 3), np.uint8)], ids=type)
+def test_one_sample_is_not_a_list(model, sample):
+    with pytest.raises(UsageError, match=r"as a list, not as one \w+: write \[sample\]"):
+        model.predict(sample)

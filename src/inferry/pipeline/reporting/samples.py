@@ -186,4 +186,4 @@ def _exhibit(view: View, row: Row, source: Source | None) -> Exhibit:
     try:
         return Exhibit(row, view.media(source, row.regions))
     except SampleError as error:
-        return Exhibit(row, None, f"Its {view.medium} cannot be read: {error.reason}")
+        return Exhibit(row, None, f"It has no {view.medium} to show: {error.reason}")

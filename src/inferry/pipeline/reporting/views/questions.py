@@ -78,7 +78,7 @@ def media(source: Source, regions: tuple[Box, ...]) -> Thumbnail:
         SampleError: There is none, or it cannot be read.
     """
     if not isinstance(source, Question) or source.image is None:
-        raise SampleError("read", "the question came with ready-made regions, without a picture")
+        raise SampleError("read", "it was asked about ready-made regions, without a picture")
     return replace(encode_picture(open_rgb(source.image)), regions=regions)
 
 

@@ -90,7 +90,7 @@ def test_thumbnails_or_the_reason_why_not(run, gather):
         "f": False,
     }
     assert "does not have this sample" in exhibits["e"].problem
-    assert exhibits["f"].problem.startswith("Its picture cannot be read: the picture cannot be decoded")
+    assert exhibits["f"].problem.startswith("It has no picture to show: the picture cannot be decoded")
     assert (exhibits["b"].media.width, exhibits["b"].media.height) == (120, 90)
     text = report(run).read_text(encoding="utf-8")
     assert text.count("<img src=") == 2

@@ -112,6 +112,6 @@ def test_data_that_is_gone_leaves_the_answers(run, data, gather):
 
 def test_ready_made_regions_have_no_picture(run, gather):
     regions = Regions(np.zeros((1, 1024), np.float32), np.zeros((1, 4), np.float32))
-    with pytest.raises(Exception, match="ready-made regions, without a picture"):
+    with pytest.raises(Exception, match="asked about ready-made regions"):
         questions.media(Question(regions=regions, text="What?"), ())
     assert questions.asked(Question(regions=regions)) is None
