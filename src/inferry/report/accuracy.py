@@ -55,7 +55,15 @@ def accuracy_section(labels: Sequence[str], runs: Sequence[Accuracy]) -> Markup:
     # What is compared stands together: a metric of all runs, then the next one.
     rates.sort(key=lambda one: names.index(one[1].name))
     points = [
-        {"run": label, "metric": rate.name, "percent": rate.percent, "low": rate.low, "high": rate.high}
+        {
+            "run": label,
+            "metric": rate.name,
+            "percent": rate.percent,
+            # A script rounds ties otherwise: the picture and the table say the same.
+            "text": f"{decimal(rate.percent)} %",
+            "low": rate.low,
+            "high": rate.high,
+        }
         for label, rate in rates
         if rate.percent is not None
     ]

@@ -35,3 +35,10 @@ def test_a_run_without_a_score_has_its_reason_only():
     assert "Not &lt;scored&gt;." in page
     assert "<figure" not in page
     assert "How the numbers" not in page
+
+
+def test_picture_and_table_round_alike():
+    tie = Rate("VQA score", 83.125, None, None, "", "a")
+    page = accuracy_section(["run"], [Accuracy((tie,), "80 scored.")])
+    assert '"text":"83.12 %"' in page.replace('": "', '":"')
+    assert '<td class="number">83.12</td>' in page

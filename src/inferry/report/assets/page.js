@@ -11,7 +11,6 @@
     style: { fontSize: "12px", background: "transparent", color: "inherit" },
     ...rest,
   });
-  const percent = (value) => `${d3.format(".2f")(value)} %`;
   const twoDigits = (text) => text.replace(/e([+-])(\d)$/, (_, sign, digit) => `e${sign}0${digit}`);
   const scientific = (value) => (value === 0 ? "0 (equal)" : twoDigits(value.toExponential(1)));
   const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "wye", "cross", "hexagon"];
@@ -32,7 +31,7 @@
         y: { axis: null, type: "point", domain: d3.range(rows.length), padding: 0.6 },
         color: { ...palette(runs), legend: false },
         marks: [
-          Plot.text(rows, { ...place, ...LABEL, text: (row) => `${row.label}  ${percent(row.percent)}`, dy: -15 }),
+          Plot.text(rows, { ...place, ...LABEL, text: (row) => `${row.label}  ${row.text}`, dy: -15 }),
           Plot.link(rows.filter((row) => row.low !== null && row.high !== null), { x1: "low", x2: "high", y1: "index", y2: "index", stroke: "run", strokeWidth: 6, strokeOpacity: 0.35, strokeLinecap: "round" }),
           Plot.dot(rows, { ...place, x: "percent", fill: "run", r: 5.5, stroke: "var(--paper)", strokeWidth: 1.5 }),
         ],
