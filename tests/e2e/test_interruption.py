@@ -22,7 +22,7 @@ from inferry.pipeline.infer import Options, infer
 from inferry.pipeline.model import Model
 whole = Model.run_batch
 def slow(self, features, pad_to=None):
-    time.sleep(0.02 * len(features))
+    time.sleep(float(sys.argv[6]) * len(features))
     return whole(self, features, pad_to)
 Model.run_batch = slow
 options = Options(batch_size=int(sys.argv[4]), workers=int(sys.argv[5]))
@@ -42,8 +42,9 @@ def whole(tiny_bundle, data, tmp_path_factory):
     return (run.path / "predictions.jsonl").read_bytes()
 
 
-def start(bundle, data, output, batch_size=1, workers=1):
-    command = [sys.executable, "-c", SLOW, bundle.path, data, output, batch_size, workers]
+def start(bundle, data, output, batch_size=1, workers=1, seconds=0.02):
+    """A process that needs at least so many seconds for each sample."""
+    command = [sys.executable, "-c", SLOW, bundle.path, data, output, batch_size, workers, seconds]
     return subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE)
 
 
@@ -82,7 +83,8 @@ def test_ten_kills_change_no_byte(tiny_bundle, data, whole, tmp_path):
 
 def test_ctrl_c_leaves_a_run_that_goes_on(tiny_bundle, data, whole, tmp_path):
     run, journal = tmp_path / "run", tmp_path / "run" / "work" / "answers.jsonl"
-    with start(tiny_bundle, data, run, batch_size=2) as process:
+    # So slow that the signal comes before the end, however busy the machine is.
+    with start(tiny_bundle, data, run, batch_size=2, seconds=0.5) as process:
         wait_for_new_rows(process, journal, 3)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
