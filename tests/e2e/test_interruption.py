@@ -42,7 +42,7 @@ def whole(tiny_bundle, data, tmp_path_factory):
     return (run.path / "predictions.jsonl").read_bytes()
 
 
-def start(bundle, data, output, batch_size=1, workers=1, seconds=0.02):
+def start(bundle, data, output, batch_size=1, workers=1, *, seconds=0.02):
     """A process that needs at least so many seconds for each sample."""
     command = [sys.executable, "-c", SLOW, bundle.path, data, output, batch_size, workers, seconds]
     return subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE)
