@@ -61,6 +61,18 @@ def asking() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def ais_bench() -> ModuleType:
+    """`tests/support/ais_bench.py`: a simulator of ais_bench's files."""
+    return _support("ais_bench")
+
+
+@pytest.fixture(scope="session")
+def npu() -> ModuleType:
+    """`tests/support/acl_simulator.py`: a stand-in for CANN's module `acl`, and om files that it runs."""
+    return _support("acl_simulator")
+
+
+@pytest.fixture(scope="session")
 def picture_bundle(pictures, tmp_path_factory):
     """The bundle of a tiny BEiT. Read only."""
     folder = tmp_path_factory.mktemp("pictures")

@@ -27,7 +27,7 @@ PAGES = sorted(
     for path in REPOSITORY.glob(pattern)
 )
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-VERB = re.compile(r"\binferry ([a-z]+)\b")
+VERB = re.compile(r"\binferry ([a-z]+(?:-[a-z]+)*)\b")
 FILE = re.compile(r"`((?:src|tests|docs|examples|scripts|benchmarks)/[\w./-]+)`")
 STAGE = re.compile(r"\| `(\w+)` \|.*\| `(src/inferry/[\w/]+\.py)` \|$", re.MULTILINE)
 VERBS = {command.name for command in app.registered_commands}

@@ -14,7 +14,7 @@ BLOCK = re.compile(re.escape(MARK) + r"\n```(\w+)\n(.*?)```", re.DOTALL)
 CLIPS = 24
 VERBS_IN_README = {
     *("doctor", "models", "run", "export", "verify", "plan", "infer", "evaluate"),
-    *("compare", "bench", "report", "predict"),
+    *("compare", "bench", "report", "predict", "optimize", "lint-atc"),
 }
 
 
@@ -50,7 +50,7 @@ def texts(run: Path) -> list[str]:
 
 def test_every_verb_and_python_are_shown(blocks):
     shell = "\n".join(code for language, code in blocks if language == "bash")
-    shown = set(re.findall(r"^inferry (\w+)", shell, re.MULTILINE))
+    shown = set(re.findall(r"^inferry ([\w-]+)", shell, re.MULTILINE))
     assert shown == VERBS_IN_README
     assert {language for language, _ in blocks} == {"bash", "python"}
 

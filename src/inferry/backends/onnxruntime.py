@@ -19,7 +19,8 @@ class OnnxRuntimeSession:
         import onnxruntime as ort
 
         settings = ort.SessionOptions()
-        settings.log_severity_level = 3
+        # What fails is raised, with its reason: the runtime's own line beside it would stand on the screen twice.
+        settings.log_severity_level = 4
         self._threads = options.threads or available_threads()
         settings.intra_op_num_threads = self._threads
         settings.inter_op_num_threads = 1

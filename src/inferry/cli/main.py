@@ -4,7 +4,22 @@ from typing import Annotated
 
 import typer
 
-from inferry.cli import bench, compare, doctor, evaluate, export, infer, models, plan, predict, report, run, verify
+from inferry.cli import (
+    bench,
+    compare,
+    doctor,
+    evaluate,
+    export,
+    infer,
+    lint_atc,
+    models,
+    optimize,
+    plan,
+    predict,
+    report,
+    run,
+    verify,
+)
 from inferry.core.machine import package_version
 
 app = typer.Typer(
@@ -15,9 +30,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for module in (models, doctor, export, plan, infer, evaluate, compare, bench, report, run, predict, verify):
+_VERBS = (
+    *(models, doctor, export, plan, infer, evaluate, compare, bench, report, run, predict, verify),
+    *(optimize, lint_atc),
+)
+
+for module in _VERBS:
     # The verb is the file's name.
-    app.command(module.__name__.rpartition(".")[2], epilog=f"Example: {module.EXAMPLE}")(module.command)
+    verb = module.__name__.rpartition(".")[2].replace("_", "-")
+    app.command(verb, epilog=f"Example: {module.EXAMPLE}")(module.command)
 
 
 def _print_version(wanted: bool) -> None:

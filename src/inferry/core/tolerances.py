@@ -17,3 +17,7 @@ SAME: Final[float] = 1e-8
 
 ROUNDING: Final[float] = 1e-6
 """The same where a runtime may add in another order: fused, or in another batch. A fault is looked for above it."""
+
+REWRITE: Final[dict[str, float]] = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-5}
+"""Greatest difference that a graph pass may make, as a part of the output's scale, by the output's dtype. Whole numbers
+and booleans must stay the same."""

@@ -1,0 +1,1 @@
+"""What Ascend NPUs ask for: atc command lines, ais_bench folders."""

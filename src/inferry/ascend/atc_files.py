@@ -1,0 +1,147 @@
+"""The configuration files that a command line names: that they are there, and what stands in them."""
+
+import configparser
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from inferry.ascend.atc_aipp import AippFile, aipp_problems, parse_aipp
+from inferry.ascend.atc_command import Command
+from inferry.ascend.atc_problem import Problem
+from inferry.ascend.atc_soc import NO_FLOAT_32_EXECUTION, soc_family
+
+PRECISIONS: Final = (
+    "high_precision",
+    "high_performance",
+    "enable_float_32_execution",
+    "enable_hi_float_32_execution",
+    "support_out_of_bound_index",
+    "keep_fp16",
+    "super_performance",
+)
+
+_ENTRY: Final = r"[\w/.\-]+(::\w+)?"
+_DTYPES: Final = r"[\w,]*"
+
+
+def file_problems(command: Command, folder: Path, soc: str) -> list[Problem]:
+    """What is wrong with the configuration files; the AIPP file is left to `read_aipp`.
+
+    Args:
+        command: Names the files.
+        folder: Where the command runs: relative paths begin here.
+        soc: The chip.
+    """
+    problems = []
+    for option, check in _CHECKS.items():
+        text = _read(command, option, folder)
+        if isinstance(text, Problem):
+            problems.append(text)
+        elif text is not None:
+            problems += [Problem("E10001", f"--{option}: {found}", fix) for found, fix in check(text, soc)]
+    return problems
+
+
+def read_aipp(command: Command, folder: Path, soc: str) -> AippFile:
+    """The AIPP file with all its problems; without ``--insert_op_conf`` there are no blocks."""
+    text = _read(command, "insert_op_conf", folder)
+    if isinstance(text, Problem):
+        return AippFile((), (text,))
+    if text is None:
+        return AippFile(())
+    aipp = parse_aipp(text)
+    return AippFile(aipp.blocks, (*aipp.problems, *aipp_problems(aipp.blocks, soc)))
+
+
+def _read(command: Command, option: str, folder: Path) -> str | Problem | None:
+    value = command.get(option)
+    if not value:
+        return None
+    try:
+        return (folder / value).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a path with a NUL
+        found = f"the file of --{option} cannot be read: {value} ({type(error).__name__})"
+        return Problem("E10001", found, "check the path, and from which folder the command runs")
+
+
+_Findings = list[tuple[str, str]]
+
+
+def _op_precision_mode(text: str, soc: str) -> _Findings:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # operator names keep their case
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        return [(f"no ini file ({type(error).__name__})", "write [ByOpType] and lines OpType=high_precision")]
+    findings: _Findings = []
+    for section in parser.sections():
+        if section not in {"ByOpType", "ByNodeName"}:
+            findings.append((f"unknown section [{section}]", "the sections are [ByOpType] and [ByNodeName]"))
+        for name, value in parser.items(section):
+            if value not in PRECISIONS:
+                findings.append((f"{name}={value}", f"the values are {', '.join(PRECISIONS)}"))
+            elif value == "enable_float_32_execution" and soc_family(soc) in NO_FLOAT_32_EXECUTION:
+                findings.append((f"{name}={value} is not supported on {soc}", "use high_precision"))
+    return findings
+
+
+def _modify_mixlist(text: str, _: str) -> _Findings:
+    fix = 'write {"black-list": {"to-add": ["Softmax"], "to-remove": []}, "white-list": {…}}'
+    try:
+        lists = json.loads(text)
+    except ValueError as error:
+        return [(f"no JSON ({error})", fix)]
+    shaped = isinstance(lists, dict) and lists and all(isinstance(value, dict) for value in lists.values())
+    if not shaped or not set(lists) <= {"black-list", "white-list"}:
+        return [("not an object with black-list or white-list", fix)]
+    changes = [(kind, types) for value in lists.values() for kind, types in value.items()]
+    if any(kind not in {"to-add", "to-remove"} or not _is_names(types) for kind, types in changes):
+        return [("a list has more than to-add and to-remove with names of operator types", fix)]
+    return []
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _fusion_switch_file(text: str, soc: str) -> _Findings:
+    if not text.lstrip().startswith("{"):
+        return _lines(text, r"\w+\s*:\s*(on|off)", "SoftmaxFusionPass:off, one pass a line")
+    fix = 'write {"Switch": {"GraphFusion": {"ALL": "off"}, "UBFusion": {"ALL": "off"}}}'
+    try:
+        switch = json.loads(text).get("Switch")
+    except ValueError as error:
+        return [(f"no JSON ({error})", fix)]
+    if not isinstance(switch, dict) or not set(switch) <= {"GraphFusion", "UBFusion"}:
+        return [("no object Switch with GraphFusion or UBFusion", fix)]
+    if "UBFusion" in switch and soc_family(soc) == "950":
+        return [(f"{soc} has no UBFusion", "leave UBFusion out")]
+    passes = [value for kind in switch.values() for value in (kind.values() if isinstance(kind, dict) else [kind])]
+    return [] if all(value in {"on", "off"} for value in passes) else [("a pass is neither on nor off", fix)]
+
+
+def _keep_dtype(text: str, _: str) -> _Findings:
+    return _lines(text, _ENTRY, "a node's name or OpType::Type, one a line")
+
+
+def _customize_dtypes(text: str, _: str) -> _Findings:
+    pattern = rf"{_ENTRY}::?InputDtype:{_DTYPES},OutputDtype:{_DTYPES}"
+    return _lines(text, pattern, "name::InputDtype:float16,OutputDtype:float, one operator a line")
+
+
+def _lines(text: str, pattern: str, sample: str) -> _Findings:
+    lines = filter(None, (line.strip() for line in text.splitlines()))
+    wrong = [line for line in lines if not re.fullmatch(pattern, line)]
+    return [(f"the line '{line}' cannot be read", f"write {sample}") for line in wrong]
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, str], _Findings]]] = {
+    "op_precision_mode": _op_precision_mode,
+    "modify_mixlist": _modify_mixlist,
+    "keep_dtype": _keep_dtype,
+    "customize_dtypes": _customize_dtypes,
+    "fusion_switch_file": _fusion_switch_file,
+}

@@ -1,0 +1,151 @@
+"""Runs two forms of a model on the same inputs and says how far their outputs are apart."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from inferry.backends.registry import get_backend
+from inferry.core.errors import BackendError, ParityError
+from inferry.core.protocols import SessionOptions
+from inferry.core.specs import Array
+from inferry.core.tolerances import REWRITE
+from inferry.pipeline.optimising.cases import Case
+
+CASES: Final = 3
+"""Sizes at which a pass is proven, where the model has dynamic dimensions."""
+
+_LARGEST_SIZE: Final = 1 << 26
+"""Elements of an output; sizes that make larger ones are not kept for comparison."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How two forms compare.
+
+    Attributes:
+        difference: Greatest over all cases and outputs, as a part of the output's scale; infinite where the outputs
+            are not comparable.
+        problem: Why the second form is not equal to the first; empty if it is.
+        case: Place of the case in which it is not.
+        output: Whose numbers differ there; empty where the forms cannot be compared at all.
+    """
+
+    difference: float
+    problem: str = ""
+    case: int = 0
+    output: str = ""
+
+
+Results = Sequence[dict[str, Array]]
+"""The outputs of one form, case by case."""
+
+
+class Prover:
+    """Holds the cases and what the original model answers.
+
+    Args:
+        model: The original.
+        candidates: Cases to try, the first `CASES` that the original runs are kept.
+        backend: Of `inferry.backends`. It may not rewrite the graph itself: what is compared is what the file says.
+
+    Attributes:
+        cases: Those that are used.
+        skipped: Those that the original refuses or answers without a number, with the reason.
+        original: What the original gives.
+
+    Raises:
+        ParityError: The original runs on none of the cases, so nothing could be proven.
+    """
+
+    def __init__(self, model: Path, candidates: Iterable[Case], backend: str = "onnxruntime") -> None:
+        self._backend = get_backend(backend)
+        self.cases: list[Case] = []
+        self.original: list[dict[str, Array]] = []
+        self.skipped: dict[str, str] = {}
+        session = self._backend.open(model, SessionOptions(optimise=False))
+        self.signature: dict[str, Any] = session.signature()
+        try:
+            for case in candidates:
+                if len(self.cases) == CASES:
+                    break
+                try:
+                    outputs = session.run(case.inputs)
+                    _require_numbers(outputs)
+                except BackendError as error:
+                    self.skipped[case.sizes] = str(error)
+                    continue
+                self.cases.append(case)
+                self.original.append(outputs)
+        finally:
+            session.close()
+        if not self.cases:
+            why = "; ".join(f"{sizes}: {reason}" for sizes, reason in list(self.skipped.items())[-1:])
+            raise ParityError(f"{model} runs on no made-up inputs, so no pass can be proven ({why}); give real inputs")
+
+    def run(self, model: Path) -> list[dict[str, Array]]:
+        """The outputs of another form of the model.
+
+        Raises:
+            BackendError: It does not open or run.
+        """
+        session = self._backend.open(model, SessionOptions(optimise=False))
+        try:
+            return [session.run(case.inputs) for case in self.cases]
+        finally:
+            session.close()
+
+
+def compare(before: Results, after: Results) -> Proof:
+    """Whether two forms give the same, within `REWRITE`; NaN and infinities must be the same."""
+    greatest = 0.0
+    for place, (expected, found) in enumerate(zip(before, after, strict=True)):
+        if list(expected) != list(found):
+            return Proof(math.inf, f"its outputs are {', '.join(found)}, not {', '.join(expected)}")
+        for name, array in expected.items():
+            proof = _compare(name, array, found[name])
+            greatest = max(greatest, proof.difference)
+            if proof.problem:
+                return Proof(greatest, proof.problem, place, proof.output)
+    return Proof(greatest)
+
+
+def _compare(name: str, a: Array, b: Array) -> Proof:
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return Proof(math.inf, f"output {name} is {b.dtype} {b.shape} instead of {a.dtype} {a.shape}")
+    difference = _difference(a, b)
+    tolerance = REWRITE.get(str(a.dtype), 0.0)
+    if difference > tolerance:
+        problem = f"output {name} differs by {difference:.1e} of its scale, allowed are {tolerance:.0e}"
+        return Proof(difference, problem, output=name)
+    return Proof(difference)
+
+
+def _difference(a: Array, b: Array) -> float:
+    """Greatest absolute difference as a part of the greatest absolute value; 0 where both are the same."""
+    if np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+        return 0.0
+    if a.dtype.kind not in "fiu":
+        return math.inf
+    finite = np.isfinite(a)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True) or not np.isfinite(b[finite]).all():
+        return math.inf
+    first, second = a[finite].astype(np.float64), b[finite].astype(np.float64)
+    scale = float(np.abs(first).max(initial=0.0))
+    return float(np.abs(first - second).max()) / scale if scale else math.inf
+
+
+def _require_numbers(outputs: dict[str, Array]) -> None:
+    """Refuse what proves nothing.
+
+    Raises:
+        BackendError: An output has no finite number, or too many.
+    """
+    for name, array in outputs.items():
+        if array.size > _LARGEST_SIZE:
+            raise BackendError(f"output {name} has {array.size:,} elements")
+        if array.dtype.kind == "f" and not np.isfinite(array).any():
+            raise BackendError(f"output {name} has no finite number")

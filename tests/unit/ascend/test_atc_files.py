@@ -1,0 +1,85 @@
+import pytest
+
+from inferry.ascend.atc_command import parse_command
+from inferry.ascend.atc_lint import lint
+
+BASE = ["--model=m.onnx", "--framework=5", "--output=m"]
+
+
+def linted(folder, option, text, *more, soc="Ascend310P3"):
+    (folder / "file.cfg").write_text(text, encoding="utf-8")
+    command = parse_command([*BASE, f"--soc_version={soc}", f"--{option}=file.cfg", *more])
+    return [problem.code for problem in lint(command, None, None, folder=folder)]
+
+
+MIXED = "--precision_mode=allow_mix_precision"
+FILES = [
+    ("op_precision_mode", "[ByOpType]\nGelu=fast", "[ByOpType]\nGelu=high_precision\n[ByNodeName]\n/a/Add=keep_fp16"),
+    ("op_precision_mode", "[Types]\nGelu=high_precision", "[ByNodeName]\nGelu=high_performance"),
+    ("op_precision_mode", "Gelu=high_precision", "[ByOpType]\nGelu=super_performance"),
+    ("op_precision_mode", "[ByOpType]\nAdd=enable_float_32_execution", "[ByOpType]\nAdd=support_out_of_bound_index"),
+    ("modify_mixlist", "black", '{"black-list": {"to-add": ["Softmax"], "to-remove": []}}'),
+    ("modify_mixlist", '{"black": {"to-add": []}}', '{"white-list": {"to-add": ["MatMul"]}}'),
+    ("modify_mixlist", '{"black-list": {"add": []}}', '{"black-list": {"to-add": []}}'),
+    ("modify_mixlist", '{"black-list": {"to-add": "Softmax"}}', '{"black-list": {"to-remove": ["Softmax"]}}'),
+    ("modify_mixlist", "[]", '{"black-list": {}}'),
+    ("keep_dtype", "a b", "/encoder/Add\nOpType::Softmax\n"),
+    ("customize_dtypes", "a:float16", "a::InputDtype:float16,float,OutputDtype:float"),
+    ("customize_dtypes", "a::InputDtype:float16", "OpType::Add:InputDtype:float16,OutputDtype:float16"),
+    ("fusion_switch_file", "PassA:no", "PassA:off\nPassB:on"),
+    ("fusion_switch_file", '{"Switch": {"Graph": {}}}', '{"Switch": {"GraphFusion": {"ALL": "off", "A": "on"}}}'),
+    ("fusion_switch_file", '{"Switch": {"UBFusion": {"ALL": "no"}}}', '{"Switch": {"UBFusion": {"ALL": "off"}}}'),
+    ("fusion_switch_file", '{"Switch": ', '{"Switch": {}}'),
+]
+
+
+@pytest.mark.parametrize(("option", "broken", "whole"), FILES)
+def test_contents(tmp_path, option, broken, whole):
+    assert linted(tmp_path, option, broken, MIXED) == ["E10001"]
+    assert linted(tmp_path, option, whole, MIXED) == []
+
+
+@pytest.mark.parametrize("option", ["op_precision_mode", "modify_mixlist", "keep_dtype", "customize_dtypes"])
+def test_a_missing_file_is_named(tmp_path, option):
+    command = parse_command([*BASE, "--soc_version=Ascend310P3", f"--{option}=none.cfg", MIXED])
+    (problem,) = lint(command, None, None, folder=tmp_path)
+    assert problem.code == "E10001"
+    assert "none.cfg" in problem.found
+
+
+@pytest.mark.parametrize(
+    ("mode", "codes"),
+    [
+        ("precision_mode=force_fp16", ["E10001"]),
+        ("precision_mode=allow_mix_precision_fp16", []),
+        ("precision_mode_v2=fp16", ["E10001"]),
+        ("precision_mode_v2=mixed_float16", []),
+        ("log=error", ["E10001"]),
+    ],
+)
+def test_a_mix_list_needs_a_mixed_precision(tmp_path, mode, codes):
+    assert linted(tmp_path, "modify_mixlist", "{" + '"black-list": {}}', f"--{mode}") == codes
+
+
+@pytest.mark.parametrize(
+    ("mode", "codes"),
+    [
+        ("precision_mode=must_keep_origin_dtype", ["usage"]),
+        ("precision_mode_v2=origin", ["usage"]),
+        ("precision_mode=force_fp16", []),
+    ],
+)
+def test_kept_dtypes_need_a_precision_that_changes_them(tmp_path, mode, codes):
+    assert linted(tmp_path, "keep_dtype", "a", f"--{mode}") == codes
+
+
+def test_the_newest_chip_has_no_fusion_of_buffers(tmp_path):
+    text = '{"Switch": {"UBFusion": {"ALL": "off"}}}'
+    assert linted(tmp_path, "fusion_switch_file", text, soc="Ascend950_1") == ["E10001"]
+    assert linted(tmp_path, "fusion_switch_file", text, soc="Ascend910B3") == []
+
+
+def test_execution_in_float_32_depends_on_the_chip(tmp_path):
+    text = "[ByOpType]\nConv2D=enable_float_32_execution"
+    assert linted(tmp_path, "op_precision_mode", text, soc="Ascend310B4") == ["E10001"]
+    assert linted(tmp_path, "op_precision_mode", text, soc="Ascend910B3") == []
