@@ -31,6 +31,7 @@ def checkpoint(tiny, tmp_path_factory):
 VERBS = [
     *("models", "doctor", "export", "plan", "infer", "evaluate"),
     *("compare", "bench", "report", "run", "predict", "verify"),
+    *("optimize", "lint-atc"),
 ]
 
 
@@ -49,6 +50,7 @@ def test_the_verbs_one_after_the_other(checkpoint, data, tmp_path):
     bundle, run = tmp_path / "bundle", tmp_path / "run"
     assert json_of("export", "wav2vec2", "--checkpoint", checkpoint, "--output", bundle, "--no-reference")
     assert json_of("verify", bundle)["ok"]
+    assert json_of("optimize", bundle / "model.onnx", "--output", tmp_path / "model.onnx", "--passes", "clean-up")["ok"]
     assert json_of("plan", bundle, "--data", data, "--shapes", 2, "--batch-size", 3)
     info = json_of("infer", bundle, "--data", data, "--output", run, "--batch-size", 3)
     assert (info["predictions"], info["quarantined"]) == (11, 6)
