@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -63,32 +64,19 @@ def command(
     """Text, labels or answers for single files; a bad file is named and the others go on (exit code 1)."""
     from inferry.core.bundle import open_bundle
     from inferry.pipeline.model import load
-    from inferry.pipeline.predict import Failed, check_request, predict
+    from inferry.pipeline.predict import check_request
 
     questions = question or []
     _check(files, kind, output, draw, as_json=as_json)
     manner = check_request(open_bundle(bundle), files, kind, questions, draw)
     rows_only = as_json or (kind == "json" and output is None)
-    rows: list[dict[str, object]] = []
+    wanted = _Wanted(files, questions, kind, output, rows_only, rows_only or kind not in manner.plain, max_seconds)
     decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
     with (
         _interruptible(),
         load(bundle, backend, threads=threads, decoding=decoding, max_seconds=max_seconds) as model,
     ):
-        for answer in predict(model, files, questions, detailed=rows_only or kind not in manner.plain):
-            if isinstance(answer, Failed):
-                rows.append(answer.to_json())
-                _name(answer)
-                continue
-            shown = answer.shown
-            rows.append(shown.to_json())
-            if answer.windows > 1:
-                name = console.escape(readable(shown.file))
-                console.err.print(f"{name}: longer than {max_seconds:g} s, joined from {answer.windows} windows")
-            if output is not None:
-                _write(shown, kind, output, quiet=rows_only)
-            elif not rows_only:
-                _print(shown, kind, prefixed=len(files) > 1)
+        rows = list(_rows(model, wanted))
         if rows_only:
             console.print_json(rows)
         # Last, so that a drawing that cannot be written costs no answer.
@@ -96,6 +84,39 @@ def command(
             _draw(model, files[0], str(answered[0]["question"]), draw)
     if any("error" in row for row in rows):
         raise typer.Exit(console.EXIT_FAILED)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be answered, and where the answers go; with `rows_only` they become one JSON document."""
+
+    files: Sequence[Path]
+    questions: Sequence[str]
+    kind: str
+    output: Path | None
+    rows_only: bool
+    detailed: bool
+    max_seconds: float
+
+
+def _rows(model: "Model", wanted: _Wanted) -> Iterator[dict[str, object]]:
+    """Each answer or failure as JSON, once it is printed or written."""
+    from inferry.pipeline.predict import Failed, predict
+
+    for answer in predict(model, wanted.files, wanted.questions, detailed=wanted.detailed):
+        if isinstance(answer, Failed):
+            _name(answer)
+            yield answer.to_json()
+            continue
+        shown = answer.shown
+        if answer.windows > 1:
+            name = console.escape(readable(shown.file))
+            console.err.print(f"{name}: longer than {wanted.max_seconds:g} s, joined from {answer.windows} windows")
+        if wanted.output is not None:
+            _write(shown, wanted.kind, wanted.output, quiet=wanted.rows_only)
+        elif not wanted.rows_only:
+            _print(shown, wanted.kind, prefixed=len(wanted.files) > 1)
+        yield shown.to_json()
 
 
 @contextmanager

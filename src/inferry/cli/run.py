@@ -1,6 +1,6 @@
 """``inferry run``."""
 
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -79,29 +79,25 @@ def command(
 
     decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
     options = Options(backend, precision, threads, batch_size, plan, workers, limit, layout, decoding, max_seconds)
-    exported = None if as_json else _show_bundle
-    with console.progress_bar(quiet=as_json) as progress:
+    choices = ExportOptions(image_size, tokenizer, detector)
+    reference, tell = not no_reference, None if as_json else _show_bundle
+    with console.progress_bar(quiet=as_json) as bar:
         made = run(
-            family,
-            checkpoint,
-            data,
-            output,
-            options,
-            choices=ExportOptions(image_size, tokenizer, detector),
-            reference=not no_reference,
-            progress=progress,
-            exported=exported,
+            family, checkpoint, data, output, options, choices=choices, reference=reference, progress=bar, exported=tell
         )
     if as_json:
-        metrics = None if made.evaluation is None else made.evaluation.to_json(rows=False)
-        report = str(made.report)
-        ending = {"metrics": metrics, "unscored": made.unscored or None, "report": report}
-        console.print_json({"run": str(made.run.path), **made.run.info, **ending})
+        console.print_json(_to_json(made))
     else:
         _show(made)
     exit_if_quarantined(made.run, strict=strict)
     if made.failed:
         raise typer.Exit(console.EXIT_FAILED)
+
+
+def _to_json(made: Outcome) -> dict[str, Any]:
+    metrics = None if made.evaluation is None else made.evaluation.to_json(rows=False)
+    ending = {"metrics": metrics, "unscored": made.unscored or None, "report": str(made.report)}
+    return {"run": str(made.run.path), **made.run.info, **ending}
 
 
 def _show_bundle(made: Export | None, bundle: Bundle) -> None:

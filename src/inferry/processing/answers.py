@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from inferry.core.errors import BundleError, UsageError
+from inferry.core.errors import BundleError
 from inferry.core.protocols import Decoder, Decoding
 from inferry.core.samples import Answer, Ranked
 from inferry.core.specs import Array
-from inferry.processing.ranking import best_places, checked_scores, least_gap
+from inferry.processing.ranking import best_places, checked_scores, least_gap, names_of
 
 THRESHOLD: Final = 0.5
 """Logits from here on count as given answers in precision, recall and F1: the original's default for probabilities,
@@ -130,15 +130,7 @@ def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decod
         BundleError: They describe something else.
         UsageError: Options of speech decoding were given.
     """
-    if decoding is not None and not decoding.greedy:
-        raise UsageError("a beam, a language model and hotwords are for speech; answers are decoded without options")
-    try:
-        kind = config["decode"]["kind"]
-        answers = tuple(files["answers.txt"].removesuffix("\n").split("\n"))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"processor.json or answers.txt is broken ({type(error).__name__}: {error})") from error
-    if kind != "answers":
-        raise BundleError(f"processor.json asks for decoder {kind!r}; available: answers")
+    answers = names_of(config, files, decoding, kind="answers", file="answers.txt")
     if len(answers) < 2:
         raise BundleError("answers.txt names no answer: export the bundle again")
     return AnswerDecoder(answers)

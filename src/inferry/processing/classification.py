@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from inferry.core.errors import BundleError, UsageError
+from inferry.core.errors import BundleError
 from inferry.core.protocols import Decoder, Decoding
 from inferry.core.samples import Classification, Ranked
 from inferry.core.specs import Array
-from inferry.processing.ranking import best_places, checked_scores, least_gap
+from inferry.processing.ranking import best_places, checked_scores, least_gap, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,7 @@ def decoder(config: Mapping[str, Any], files: Mapping[str, str], decoding: Decod
         BundleError: They describe something else.
         UsageError: Options of speech decoding were given.
     """
-    if decoding is not None and not decoding.greedy:
-        raise UsageError("a beam, a language model and hotwords are for speech; classes are decoded without options")
-    try:
-        kind = config["decode"]["kind"]
-        labels = tuple(files["labels.txt"].removesuffix("\n").split("\n"))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"processor.json or labels.txt is broken ({type(error).__name__}: {error})") from error
-    if kind != "classification":
-        raise BundleError(f"processor.json asks for decoder {kind!r}; available: classification")
+    labels = names_of(config, files, decoding, kind="classification", file="labels.txt")
     if not any(labels):
         raise BundleError("labels.txt names no class: export the bundle again")
     return ClassificationDecoder(labels)

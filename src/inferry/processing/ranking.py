@@ -1,15 +1,44 @@
 """The best of many scores: what classes and answers have in common."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from inferry.core.errors import SampleError
+from inferry.core.errors import BundleError, SampleError, UsageError
+from inferry.core.protocols import Decoding
 from inferry.core.specs import Array
 
 BEST: Final = 5
 """Places that a prediction names."""
+
+
+def names_of(
+    config: Mapping[str, Any], files: Mapping[str, str], decoding: Decoding | None, *, kind: str, file: str
+) -> tuple[str, ...]:
+    """The classes or answers that a bundle names, one a line.
+
+    Args:
+        config: processor.json, with ``{"decode": {"kind": kind}}``.
+        files: The bundle's text files.
+        decoding: None or the defaults: ranked scores leave no choice.
+        kind: Of the decoder.
+        file: That names them.
+
+    Raises:
+        BundleError: The bundle asks for another decoder, or the file is missing.
+        UsageError: Options of speech decoding were given.
+    """
+    if decoding is not None and not decoding.greedy:
+        what = file.removesuffix(".txt")
+        raise UsageError(f"a beam, a language model and hotwords are for speech; {what} are decoded without options")
+    try:
+        found, names = config["decode"]["kind"], tuple(files[file].removesuffix("\n").split("\n"))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(f"processor.json or {file} is broken ({type(error).__name__}: {error})") from error
+    if found != kind:
+        raise BundleError(f"processor.json asks for decoder {found!r}; available: {kind}")
+    return names
 
 
 def checked_scores(outputs: Mapping[str, Array], count: int, what: str) -> Array:
