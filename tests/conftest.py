@@ -1,13 +1,18 @@
 """Fixtures that several test folders need."""
 
 import os
-from importlib.util import module_from_spec, spec_from_file_location
+import shutil
+import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
 
+from inferry.backends.ascend_runtime import Acl, shutdown
+from inferry.core.bundle import open_bundle
+from inferry.pipeline.compile import CompileOptions, compile_bundle
 from inferry.pipeline.export import export
 
 # A landing must not hang on a random draw: CI takes the same examples every time, developers look for new ones.
@@ -33,13 +38,12 @@ def repository() -> Path:
     return REPOSITORY
 
 
+# The last place: what is installed wins over a file of the same name. The simulated programs import each other alike.
+sys.path.append(str(REPOSITORY / "tests" / "support"))
+
+
 def _support(name: str) -> ModuleType:
-    spec = spec_from_file_location(f"tests_support_{name}", REPOSITORY / "tests" / "support" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module(name)
 
 
 @pytest.fixture(scope="session")
@@ -67,9 +71,54 @@ def ais_bench() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def cann() -> ModuleType:
+    """`tests/support/cann.py`: simulated programs `atc` and `ais_bench` for the PATH."""
+    return _support("cann")
+
+
+@pytest.fixture(scope="session")
+def on_npu() -> ModuleType:
+    """`tests/support/jobs.py`: runs a job folder through the simulators of ais_bench and msame."""
+    return _support("jobs")
+
+
+@pytest.fixture(scope="session")
+def attention() -> ModuleType:
+    """`tests/support/attention.py`: small graphs with attention."""
+    return _support("attention")
+
+
+@pytest.fixture(scope="session")
 def npu() -> ModuleType:
     """`tests/support/acl_simulator.py`: a stand-in for CANN's module `acl`, and om files that it runs."""
     return _support("acl_simulator")
+
+
+@pytest.fixture
+def installed_acl(npu, monkeypatch):
+    """The simulator of `acl` as the installed module; everything must be freed and nothing misused in the end."""
+    simulator = npu.AclSimulator()
+    monkeypatch.setitem(sys.modules, "acl", simulator)
+    yield simulator
+    shutdown(Acl(simulator))
+    assert simulator.errors == []
+
+
+@pytest.fixture(scope="session")
+def compile_for_npu(cann, tmp_path_factory):
+    """Copy a bundle and compile it with the simulated atc: `compile_for_npu(bundle, **as_for_CompileOptions)`."""
+    programs = cann.install(tmp_path_factory.mktemp("cann"))
+
+    def made(bundle, **options):
+        folder = tmp_path_factory.mktemp("compiled") / "bundle"
+        copied = open_bundle(shutil.copytree(bundle.path, folder))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", str(programs), prepend=os.pathsep)
+            result = compile_bundle(copied, CompileOptions(**{"soc": "Ascend310P3", **options}))
+        assert not result.failed, [*result.problems, *result.readings]
+        return copied
+
+    return made
 
 
 @pytest.fixture(scope="session")

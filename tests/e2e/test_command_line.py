@@ -31,7 +31,8 @@ def checkpoint(tiny, tmp_path_factory):
 VERBS = [
     *("models", "doctor", "export", "plan", "infer", "evaluate"),
     *("compare", "bench", "report", "run", "predict", "verify"),
-    *("optimize", "lint-atc"),
+    *("optimize", "compile", "lint-atc"),
+    *("preprocess", "postprocess", "pack"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The files printed in docs/adding-a-model.md and docs/adding-a-backend.md work as they stand."""
+"""The files printed in docs/adding-a-model.md, adding-a-backend.md and adding-a-pass.md work as they stand."""
 
 import json
 import os
@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
+from onnx import parser
 from safetensors.numpy import save_file
 
 PRINTED = re.compile(r"<!-- file: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
@@ -19,10 +21,10 @@ WINDOW = 400
 
 @pytest.fixture(scope="module")
 def site(repository, tmp_path_factory) -> Path:
-    """A folder of installed packages that holds the two files and their entry points."""
+    """A folder of installed packages that holds the files and their entry points."""
     folder = tmp_path_factory.mktemp("site")
     points = ""
-    for page in ("adding-a-model.md", "adding-a-backend.md"):
+    for page in ("adding-a-model.md", "adding-a-backend.md", "adding-a-pass.md"):
         text = (repository / "docs" / page).read_text(encoding="utf-8")
         [(name, code)] = PRINTED.findall(text)
         [(group, line)] = POINTS.findall(text)
@@ -94,3 +96,22 @@ def test_a_backend_in_one_file(run):
     assert passed is not None, report
     assert int(passed[1]) > 20
     assert "skipped" not in report
+
+
+DROPOUTS = """<ir_version: 8, opset_import: ["": 17]> g (float[b, 4] x) => (y, m) <bool no = {0}, float half = {0.5}> {
+    a = Relu (x)
+    d = Dropout (a)
+    e = Dropout (d, half, no)
+    f, m = Dropout (e)
+    y = Neg (f)
+}"""
+
+
+def test_a_pass_in_one_file(run, tmp_path):
+    onnx.save(parser.parse_model(DROPOUTS), tmp_path / "in.onnx")
+    passes = ("--passes", "clean-up,drop-dropout")
+    told = run("inferry", "optimize", f"{tmp_path}/in.onnx", *passes, "--output", f"{tmp_path}/out.onnx", "--json")
+    ledger = json.loads(told)["passes"][1]
+    assert (ledger["pass"], ledger["result"], ledger["matches"]) == ("drop-dropout", "kept", 2)
+    assert [node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node] == ["Relu", "Dropout", "Neg"]
+    assert "hands out its mask" in told

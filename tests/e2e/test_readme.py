@@ -15,6 +15,7 @@ CLIPS = 24
 VERBS_IN_README = {
     *("doctor", "models", "run", "export", "verify", "plan", "infer", "evaluate"),
     *("compare", "bench", "report", "predict", "optimize", "lint-atc"),
+    *("compile", "pack", "preprocess"),
 }
 
 

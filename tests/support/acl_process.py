@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from importlib.machinery import ModuleSpec
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,7 @@ class AclProcess:
     """What is not of models. `fail_at` is the number of the call (from 1) that fails with `INJECTED`."""
 
     def __init__(self) -> None:
+        self.__spec__ = ModuleSpec("acl", None)  # as a module has: it is looked for
         self.errors: list[str] = []
         self.calls: list[str] = []
         self.fail_at: int | None = None

@@ -6,42 +6,30 @@ written down in `errors`, which must be empty at the end of a test. Memory is re
 """
 
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
 from math import prod
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-
-
-def _beside(name: str) -> ModuleType:
-    spec = spec_from_file_location(f"tests_support_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_PROCESS, _OM_FILE = _beside("acl_process"), _beside("om_file")
-Buffer, Dataset, TensorDesc, RefusedError = (
-    _PROCESS.Buffer,
-    _PROCESS.Dataset,
-    _PROCESS.TensorDesc,
-    _PROCESS.RefusedError,
+from acl_process import (
+    CODES,
+    INJECTED,
+    INVALID_PARAM,
+    RT_CONTEXT_NULL,
+    AclProcess,
+    Buffer,
+    Dataset,
+    RefusedError,
+    TensorDesc,
+    api,
+    returns_bare,
+    returns_code,
+    returns_value,
 )
-api, returns_code, returns_value, returns_bare = (
-    _PROCESS.api,
-    _PROCESS.returns_code,
-    _PROCESS.returns_value,
-    _PROCESS.returns_bare,
-)
-CODES, INJECTED = _PROCESS.CODES, _PROCESS.INJECTED
-INVALID_PARAM, RT_CONTEXT_NULL = _PROCESS.INVALID_PARAM, _PROCESS.RT_CONTEXT_NULL
+from om_file import GEAR_INPUT, Model, write_graph, write_om
+
+__all__ = ["GEAR_INPUT", "INJECTED", "AclSimulator", "write_graph", "write_om"]
 GE_PARAM_INVALID, GE_PATH_INVALID, RT_EXECUTE = 145000, 145011, 507011
-GEAR_INPUT, Model = _OM_FILE.GEAR_INPUT, _OM_FILE.Model
-write_om, write_graph = _OM_FILE.write_om, _OM_FILE.write_graph
 
 
 @dataclass
@@ -49,7 +37,7 @@ class _Desc:
     model: int | None = None
 
 
-class AclSimulator(_PROCESS.AclProcess):
+class AclSimulator(AclProcess):
     """The module."""
 
     @api("mdl.load_from_file", returns_value)
@@ -199,7 +187,7 @@ class AclSimulator(_PROCESS.AclProcess):
         try:
             feeds = self._feeds(model, self.get(source, Dataset))
             try:
-                values = model.session.run(model.outputs, feeds)
+                values = model.execute(feeds)
             except Exception as error:  # As at loading.
                 raise RefusedError(RT_EXECUTE, str(error), misuse=False) from error
             self._deliver(model, self.get(target, Dataset), values)
@@ -220,8 +208,7 @@ class AclSimulator(_PROCESS.AclProcess):
                     INVALID_PARAM, f"{name}: {needed} bytes needed, {block.written} written, buffer of {buffer.size}"
                 )
             if name in shapes:
-                value = block.array[:needed].view(model.dtypes[name]).reshape(shapes[name])
-                feeds[name] = value.astype(model.graph_dtypes[name])
+                feeds[name] = block.array[:needed].view(model.dtypes[name]).reshape(shapes[name])
             block.written = 0
         return feeds
 
@@ -242,7 +229,7 @@ class AclSimulator(_PROCESS.AclProcess):
         for index, (handle, value) in enumerate(zip(dataset.buffers, values, strict=True)):
             buffer = self.get(handle, Buffer)
             name = model.outputs[index]
-            raw = np.ascontiguousarray(value.astype(model.dtypes[name])).reshape(-1).view(np.uint8)
+            raw = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
             if model.kind == "shape":
                 dataset.descs[index] = self.add(TensorDesc(list(value.shape), model.dtypes[name], owned=False))
                 if buffer.pointer == 0:

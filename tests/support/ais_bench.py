@@ -1,7 +1,7 @@
 """A simulator of ais_bench's file contract: the same folders in, the same files out; ONNX Runtime computes.
 
-It follows the notes on ais_bench's sources and shares no line with what it tests. It has no command line and no NPU:
-its times are this machine's.
+It follows the notes on ais_bench's sources and shares no line with what it tests. Its times are this machine's. The
+program itself is `ais_bench_program`.
 """
 
 import json
@@ -150,7 +150,7 @@ def latency(times):
     }
 
 
-def write_summary(path, filesinfo, spans, batch, threads):
+def write_summary(path, filesinfo, spans, batch, *, threads=1, words=("--model", "model.om")):
     """Both forms; with several threads the list holds begin and end, and the rest is mean and count."""
     times = [end - start for start, end in spans]
     several = threads > 1
@@ -159,20 +159,32 @@ def write_summary(path, filesinfo, spans, batch, threads):
         rows = {key: {"mean": row["mean"], "count": row["count"]} for key, row in rows.items()}
     content = {
         "filesinfo": filesinfo,
-        "args": ["/usr/lib/ais_bench/__main__.py", "--model", "model.om"],
+        "args": ["/usr/lib/ais_bench/__main__.py", *words],
         **rows,
         "npu_compute_time_list": [list(span) for span in spans] if several else times,
         "throughput": 1000 * batch / float(np.mean(times)),
         "pid": os.getpid(),
     }
-    path.write_text(json.dumps(content))
+    if path is not None:
+        path.write_text(json.dumps(content))
+    return content
 
 
 def run(model, argument, output, dirname="result", *, outfmt="BIN", pipeline=False, threads=1, loop=1, axis=0):
     """The command; gives back the output folder. Several threads need `pipeline`, else they are reset to one."""
-    lists = input_lists(argument, model.inputs)
     folder = Path(output) / dirname
-    folder.mkdir(parents=True, exist_ok=True)
+    filesinfo, spans, batch = infer_files(
+        model, argument, folder, outfmt=outfmt, pipeline=pipeline, loop=loop, axis=axis
+    )
+    write_summary(Path(output) / f"{dirname}_summary.json", filesinfo, spans, batch, threads=threads if pipeline else 1)
+    return folder
+
+
+def infer_files(model, argument, folder, *, outfmt="BIN", pipeline=False, loop=1, axis=0, warmup=0):
+    """All files into `folder` (nowhere if None); files by sample, spans of time in ms, files a batch."""
+    lists = input_lists(argument, model.inputs)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     filesinfo, spans, batch = {}, [], 1
     for indices, count in batches_of(lists, model.inputs):
         batch = len(indices)
@@ -181,18 +193,21 @@ def run(model, argument, output, dirname="result", *, outfmt="BIN", pipeline=Fal
         # A shorter list of another input is not checked by ais_bench either: IndexError.
         taken = [[files[index] for index in indices] for files in lists]
         arrays = [combined(files, one) for files, one in zip(taken, model.inputs, strict=True)]
+        for _ in range(warmup if not spans else 0):
+            model.execute(arrays)
         for _ in range(loop):
             start = time.perf_counter() * 1e3
             outputs = model.execute(arrays)
             spans.append((start, time.perf_counter() * 1e3))
+        if folder is None:
+            continue
         if pipeline:
             name = taken[0][0].stem
             for number, array in enumerate(outputs):
                 save(array, folder / f"{name}_{number}.{outfmt.lower()}", outfmt)
             continue
         save_batch(outputs, taken, (indices[0], count), (folder, outfmt, axis), filesinfo)
-    write_summary(Path(output) / f"{dirname}_summary.json", filesinfo, spans, batch, threads if pipeline else 1)
-    return folder
+    return filesinfo, spans, batch
 
 
 def save_batch(outputs, taken, position, target, filesinfo):

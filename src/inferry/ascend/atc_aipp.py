@@ -13,6 +13,9 @@ from inferry.ascend.atc_soc import soc_family
 
 CODE: Final = "E10052"
 
+WIDEST_PADDED: Final = 1080
+"""Pixels across, after padding (``aclmdlSetAIPPPaddingParams``, CANN 8.0); the 950 has no such limit stated."""
+
 INPUT_FORMATS: Final = ("YUV420SP_U8", "XRGB8888_U8", "RGB888_U8", "YUV400_U8")
 
 _BOOLEAN: Final = ("true", "false")
@@ -200,6 +203,15 @@ def _axis(block: AippBlock, axis: str, soc: str) -> Iterator[tuple[bool, str, st
     yield needed, f"crop and padding need src_image_size_{axis}", "add the size of the images"
     # Without a crop size the model's own is cut out, at least one pixel.
     end = start + max(block.size(f"crop_size_{axis}"), 1)
+    too_wide = axis == "w" and block.on("padding") and soc_family(soc) != "950" and _padded_width(block) > WIDEST_PADDED
+    found = f"the padded picture is {_padded_width(block)} wide, and at most {WIDEST_PADDED} are allowed"
+    yield too_wide, found, "crop more, or pad in the graph"
     too_far = block.on("crop") and 0 < source < end
     found = f"the crop ends at {end}, beyond src_image_size_{axis}: {source}"
     yield too_far, found, f"lower load_start_pos_{axis} or crop_size_{axis}"
+
+
+def _padded_width(block: AippBlock) -> int:
+    """0 where the width is the model's own, which the file does not say."""
+    whole = block.size("crop_size_w") if block.on("crop") else block.size("src_image_size_w")
+    return whole and whole + block.size("left_padding_size") + block.size("right_padding_size")

@@ -4,12 +4,14 @@ import configparser
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from inferry.ascend.atc_aipp import AippFile, aipp_problems, parse_aipp
 from inferry.ascend.atc_command import Command
 from inferry.ascend.atc_problem import Problem
+from inferry.ascend.atc_singleop import singleop_problems
 from inferry.ascend.atc_soc import NO_FLOAT_32_EXECUTION, soc_family
 
 PRECISIONS: Final = (
@@ -21,6 +23,8 @@ PRECISIONS: Final = (
     "keep_fp16",
     "super_performance",
 )
+
+_CALIBRATION: Final = "input_data_dir|input_shape|config_file|infer_soc|infer_aicore_num|infer_device_id|log"
 
 _ENTRY: Final = r"[\w/.\-]+(::\w+)?"
 _DTYPES: Final = r"[\w,]*"
@@ -41,6 +45,11 @@ def file_problems(command: Command, folder: Path, soc: str) -> list[Problem]:
             problems.append(text)
         elif text is not None:
             problems += [Problem("E10001", f"--{option}: {found}", fix) for found, fix in check(text, soc)]
+    operators = _read(command, "singleop", folder)
+    if isinstance(operators, Problem):
+        problems.append(replace(operators, code="E10024"))
+    elif operators is not None:
+        problems += singleop_problems(operators)
     return problems
 
 
@@ -132,6 +141,16 @@ def _customize_dtypes(text: str, _: str) -> _Findings:
     return _lines(text, pattern, "name::InputDtype:float16,OutputDtype:float, one operator a line")
 
 
+def _compression(text: str, _: str) -> _Findings:
+    """``feature:true``, and one block of what the calibration needs."""
+    block = re.search(r"\bcalibration\s*:?\s*\{([^{}]*)\}", text)
+    outside = text if block is None else text[: block.start()] + text[block.end() :]
+    sample = "enable_first_layer_quantization:true"
+    findings = _lines(outside, r"enable_first_layer_quantization\s*:\s*(true|false)", sample)
+    fields = block[1] if block else ""
+    return findings + _lines(fields, rf"({_CALIBRATION})\s*:\s*\S.*", f"one of {_CALIBRATION}, : and its value")
+
+
 def _lines(text: str, pattern: str, sample: str) -> _Findings:
     lines = filter(None, (line.strip() for line in text.splitlines()))
     wrong = [line for line in lines if not re.fullmatch(pattern, line)]
@@ -144,4 +163,5 @@ _CHECKS: Final[Mapping[str, Callable[[str, str], _Findings]]] = {
     "keep_dtype": _keep_dtype,
     "customize_dtypes": _customize_dtypes,
     "fusion_switch_file": _fusion_switch_file,
+    "compression_optimize_conf": _compression,
 }

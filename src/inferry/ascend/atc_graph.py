@@ -7,6 +7,7 @@ from inferry.ascend.atc_command import Command
 from inferry.ascend.atc_problem import Problem, nearest
 from inferry.ascend.atc_rules import COMPILING
 from inferry.ascend.atc_shapes import GEAR_OPTIONS, Entry, input_shapes
+from inferry.core.atc_operators import KNOWN
 from inferry.core.graph_facts import GraphFacts, InputFacts
 
 OPSETS: Final = range(11, 19)
@@ -110,6 +111,9 @@ def _operators(_: Command, graph: GraphFacts) -> Iterator[Problem]:
         if domain:
             found = f"no parser is registered for {domain}.{operator}"
             yield Problem("E19010", found, "rewrite it with operators of ai.onnx")
+        elif operator not in KNOWN:
+            found = f"{operator} is not among the operators that atc is known to read (documentation of CANN 8.0)"
+            yield Problem("E19010", found, "rewrite it with other operators; a newer CANN may read it")
 
 
 def _tensors(_: Command, graph: GraphFacts) -> Iterator[Problem]:

@@ -24,6 +24,9 @@ _FAMILIES: Final = (
 
 ALL: Final = frozenset(name for name, _ in _FAMILIES)
 
+EXAMPLES: Final = ("Ascend310P3", "Ascend310B1", "Ascend310B4", "Ascend910B3", "Ascend910ProA", "Ascend910_9391")
+"""Chips, for messages; the families are what counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Restriction:

@@ -43,15 +43,82 @@ def write_inputs(
         UsageError: ais_bench would refuse the files, or an array does not fit the model.
     """
     _require_usable(folder, specs)
-    inputs = tuple(JobInput(spec, _folder_name(index, spec.name)) for index, spec in enumerate(specs))
     with atomic_folder(folder) as work:
-        for one in inputs:
-            (work / one.folder).mkdir()
-            (work / one.folder).chmod(FOLDER_MODE)
-        manifest = JobManifest(inputs, _write_rows(work, inputs, rows))
-        _write(work / MANIFEST, to_json_text(manifest.to_json()).encode())
+        writer = InputWriter(work, specs)
+        for sample, arrays in rows:
+            writer.add(sample, arrays)
+        manifest = writer.close()
     folder.chmod(FOLDER_MODE)
     return manifest
+
+
+class InputWriter:
+    """Writes a job sample by sample; its folder is no job before it is closed.
+
+    Args:
+        folder: It exists and is empty.
+        specs: As for `write_inputs`.
+
+    Raises:
+        UsageError: A shape is open, or too large for ais_bench.
+    """
+
+    def __init__(self, folder: Path, specs: Sequence[TensorSpec]) -> None:
+        if problems := _spec_problems(specs):
+            raise UsageError(f"these input folders cannot be written:\n{listing(problems)}")
+        self._folder = folder
+        self._inputs = tuple(JobInput(spec, _folder_name(index, spec.name)) for index, spec in enumerate(specs))
+        self._rows: dict[str, JobRow] = {}
+        for one in self._inputs:
+            (folder / one.folder).mkdir()
+            (folder / one.folder).chmod(FOLDER_MODE)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether ais_bench would read no further file of this folder."""
+        return len(self._rows) >= MAX_FILES
+
+    def add(self, sample: str, arrays: Mapping[str, Array]) -> str:
+        """One sample; where it is refused nothing is written.
+
+        Args:
+            sample: Its id, unique.
+            arrays: As for `write_inputs`.
+
+        Returns:
+            The stem of its files.
+
+        Raises:
+            UsageError: ais_bench would refuse it, or it does not fit the model.
+        """
+        if sample in self._rows:
+            raise UsageError(f"two samples are called {sample}; give each its own id")
+        if self.is_full:
+            raise UsageError(f"ais_bench reads {MAX_FILES:,} files a folder; split the data set")
+        if set(arrays) != {one.spec.name for one in self._inputs}:
+            expected = ", ".join(one.spec.name for one in self._inputs)
+            raise UsageError(
+                f"{sample} has the inputs {', '.join(sorted(arrays)) or 'none'}; the model takes {expected}"
+            )
+        row = _write_row(self._folder, self._inputs, f"{len(self._rows):06d}", (sample, arrays))
+        self._rows[sample] = row
+        return row.stem
+
+    def close(self) -> JobManifest:
+        """Write the manifest.
+
+        Raises:
+            UsageError: There was no sample.
+        """
+        if not self._rows:
+            raise UsageError("there is no sample to write")
+        manifest = JobManifest(self._inputs, tuple(self._rows.values()))
+        _write(self._folder / MANIFEST, to_json_text(manifest.to_json()).encode())
+        self._folder.chmod(FOLDER_MODE)
+        return manifest
 
 
 def verify_inputs(folder: Path) -> JobManifest:
@@ -116,39 +183,18 @@ def _folder_name(index: int, name: str) -> str:
     return f"{index:02d}_{re.sub(r'[^_A-Za-z0-9-]', '_', name)[:_LONGEST_NAME]}"
 
 
-def _write_rows(
-    work: Path, inputs: Sequence[JobInput], rows: Iterable[tuple[str, Mapping[str, Array]]]
-) -> tuple[JobRow, ...]:
-    written: dict[str, JobRow] = {}
-    for index, (sample, arrays) in enumerate(rows):
-        if sample in written:
-            raise UsageError(f"two samples are called {sample}; give each its own id")
-        if index == MAX_FILES:
-            raise UsageError(f"ais_bench reads {MAX_FILES:,} files a folder; split the data set")
-        if set(arrays) != {one.spec.name for one in inputs}:
-            expected = ", ".join(one.spec.name for one in inputs)
-            raise UsageError(
-                f"{sample} has the inputs {', '.join(sorted(arrays)) or 'none'}; the model takes {expected}"
-            )
-        written[sample] = _write_row(work, inputs, f"{index:06d}", (sample, arrays))
-    if not written:
-        raise UsageError("there is no sample to write")
-    return tuple(written.values())
-
-
 def _write_row(work: Path, inputs: Sequence[JobInput], stem: str, row: tuple[str, Mapping[str, Array]]) -> JobRow:
     sample, arrays = row
-    shapes, hashes = {}, {}
+    contents: list[tuple[JobInput, bytes]] = []
     for one in inputs:
-        name = one.spec.name
         try:
-            content = _fitted(np.asarray(arrays[name]), one).tobytes()
+            contents.append((one, _fitted(np.asarray(arrays[one.spec.name]), one).tobytes()))
         except ValueError as error:
-            raise UsageError(f"{sample}: its input {name} {error}") from error
+            raise UsageError(f"{sample}: its input {one.spec.name} {error}") from error
+    for one, content in contents:
         _write(work / one.folder / f"{stem}.bin", content)
-        shapes[name] = tuple(arrays[name].shape)
-        hashes[name] = hashlib.sha256(content).hexdigest()
-    return JobRow(sample, stem, shapes, hashes)
+    shapes = {name: tuple(value.shape) for name, value in arrays.items()}
+    return JobRow(sample, stem, shapes, {one.spec.name: hashlib.sha256(c).hexdigest() for one, c in contents})
 
 
 def _fitted(value: Array, one: JobInput) -> Array:

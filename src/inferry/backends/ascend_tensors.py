@@ -19,12 +19,14 @@ def to_om(array: Array, port: Port, graph: str | None) -> Array:
     Args:
         array: As the graph takes it.
         port: The om's input.
-        graph: The dtype of the graph's input; None if unknown.
+        graph: The dtype of the input as the om was compiled; None if unknown.
 
     Raises:
         BackendError: Another dtype, or a value beyond the om's dtype.
     """
     taken = [graph] if graph else [port.dtype, *([NARROWED[port.dtype]] if port.dtype in NARROWED else [])]
+    if graph == port.dtype == "float16":  # compiled to take halves: the graph itself took floats
+        taken.append("float32")
     if array.dtype.name not in taken:
         raise BackendError(f"the input {port.name} takes {' or '.join(taken)}, not {array.dtype}")
     if array.dtype.name == port.dtype:

@@ -69,6 +69,7 @@ class OnnxRuntime:
     """The default backend: fp32 on the CPU, every shape without compiling."""
 
     name = "onnxruntime"
+    runs = "cpu, fp32"
 
     def missing(self) -> str | None:
         """See `inferry.core.protocols.Backend.missing`."""

@@ -2,11 +2,12 @@
 
 from importlib.metadata import entry_points
 
+from inferry.backends.ascend import AscendBackend
 from inferry.backends.onnxruntime import OnnxRuntime
 from inferry.core.errors import UsageError
 from inferry.core.protocols import Backend
 
-BACKENDS: dict[str, type[Backend]] = {"onnxruntime": OnnxRuntime}
+BACKENDS: dict[str, type[Backend]] = {"ascend": AscendBackend, "onnxruntime": OnnxRuntime}
 """Built in. Others join through the entry point group ``inferry.backends``."""
 
 

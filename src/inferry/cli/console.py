@@ -50,6 +50,16 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
     return guarded
 
 
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """For a verb that writes its folder whole or not at all: what an interruption says."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        err.print("interrupted; nothing was written")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
 def escape(text: str) -> str:
     """Text that Rich must not read as markup."""
     return text.replace("[", "\\[")

@@ -7,6 +7,7 @@ import typer
 from inferry.cli import (
     bench,
     compare,
+    compile,  # noqa: A004 -- the file has the verb's name
     doctor,
     evaluate,
     export,
@@ -14,8 +15,11 @@ from inferry.cli import (
     lint_atc,
     models,
     optimize,
+    pack,
     plan,
+    postprocess,
     predict,
+    preprocess,
     report,
     run,
     verify,
@@ -32,7 +36,7 @@ app = typer.Typer(
 
 _VERBS = (
     *(models, doctor, export, plan, infer, evaluate, compare, bench, report, run, predict, verify),
-    *(optimize, lint_atc),
+    *(optimize, compile, lint_atc, preprocess, postprocess, pack),
 )
 
 for module in _VERBS:

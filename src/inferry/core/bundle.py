@@ -19,6 +19,7 @@ MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 PROCESSOR: Final = "processor.json"
 PARITY: Final = "parity.json"
+REWRITES: Final = "optimize.json"
 _CACHE: Final = "compiled"
 
 
@@ -114,8 +115,8 @@ class Bundle:
 
     @property
     def digest(self) -> str:
-        """Hex sha256 over all files that can change an answer (parity.json reports, it changes nothing)."""
-        entries = sorted((name, e.sha256) for name, e in self.manifest.files.items() if name != PARITY)
+        """Hex sha256 over all files that can change an answer (parity.json and optimize.json only report)."""
+        entries = sorted((n, e.sha256) for n, e in self.manifest.files.items() if n not in {PARITY, REWRITES})
         return hashlib.sha256(json.dumps([self.manifest.family, entries]).encode()).hexdigest()
 
     @property
@@ -141,7 +142,7 @@ class Bundle:
 
     def text_files(self) -> dict[str, str]:
         """Vocabulary, labels and the like, by file name."""
-        known = {MODEL, PROCESSOR, PARITY}
+        known = {MODEL, PROCESSOR, PARITY, REWRITES}
         names = [n for n in self.manifest.files if n not in known and n.endswith((".json", ".txt"))]
         try:
             return {name: (self.path / name).read_text(encoding="utf-8") for name in names}

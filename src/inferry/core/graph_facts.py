@@ -1,6 +1,7 @@
 """What a checker of compiler command lines needs to know of a graph, without the graph."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class GraphFacts:
         opsets: (domain, version), the graph's and those of its functions; ``""`` is ONNX's own domain.
         operators: (domain, operator) of all nodes, those in subgraphs and functions included.
         empty: Names of tensors that are known to hold no element, constants excluded.
+        arity: Numbers of inputs and outputs of the main graph's nodes, by name; no part of what makes two facts equal.
     """
 
     inputs: tuple[InputFacts, ...]
@@ -42,3 +44,4 @@ class GraphFacts:
     opsets: frozenset[tuple[str, int]] = frozenset()
     operators: frozenset[tuple[str, str]] = frozenset()
     empty: tuple[str, ...] = ()
+    arity: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)

@@ -235,7 +235,11 @@ class SessionOptions:
 
 
 class Session(Protocol):
-    """A bundle opened on a backend. `run` may be called from one thread at a time."""
+    """A bundle opened on a backend. `run` may be called from one thread at a time.
+
+    One that runs a compiled artifact (`inferry.core.compiled.Compiled`), and so only its shapes, has it as
+    ``compiled``.
+    """
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs of one batch.
@@ -252,7 +256,13 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """A runtime that opens bundles."""
+    """A runtime that opens bundles.
+
+    One that can say what it runs on and how exactly without opening anything has ``runs`` too, such as ``cpu, fp32``:
+    ``inferry doctor`` shows it. One that leaves a bundle's further networks to another backend names it in
+    ``parts_on``. One whose network runs on a device, whatever `SessionOptions.threads` says, has ``threaded = False``,
+    and its signature states one thread.
+    """
 
     name: str
 

@@ -24,6 +24,7 @@ def graph_facts(model: ir.Model) -> GraphFacts:
         opsets=frozenset((_domain(domain), version) for imports in opsets for domain, version in imports.items()),
         operators=frozenset((_domain(node.domain), node.op_type) for node in everything),
         empty=tuple(_empty(graph.inputs, everything)),
+        arity={node.name: (len(node.inputs), len(node.outputs)) for node in graph if node.name},
     )
 
 

@@ -6,6 +6,7 @@ import onnx
 import onnx_ir as ir
 from onnx import version_converter
 
+from inferry.passes.legal_operators import operator_problems
 from inferry.passes.rewriting import Declined, Outcome
 
 
@@ -39,10 +40,11 @@ class LegalOpset:
         return Outcome(converted, 1, tuple(declined))
 
     def problems(self, model: ir.Model) -> list[str]:
-        """Why the target would refuse the model's opsets, each the end of a sentence; empty if it would not."""
+        """Why the target would refuse the model, each the end of a sentence; empty if nothing is known against it."""
         version = model.graph.opset_imports.get("", 0)
         outside = f"has version {version} of ai.onnx, the target reads {self.lowest} to {self.highest}"
-        return [*([] if self.lowest <= version <= self.highest else [outside]), *_domain_problems(model)]
+        versions = [] if self.lowest <= version <= self.highest else [outside]
+        return [*versions, *_domain_problems(model), *operator_problems(model)]
 
 
 def _domain_problems(model: ir.Model) -> list[str]:

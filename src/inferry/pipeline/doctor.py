@@ -1,35 +1,26 @@
 """What this machine can run, and the line that installs what it cannot."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
 
 from inferry.backends.registry import backend_names, get_backend
 from inferry.core.machine import INSTALL_REFERENCE, package_version, signature
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        name: Of the part.
-        ok: Whether it can be used.
-        detail: Version, or what to do.
-    """
-
-    name: str
-    ok: bool
-    detail: str
+from inferry.core.protocols import Backend
+from inferry.pipeline.diagnosing.cann import cann_findings
+from inferry.pipeline.diagnosing.finding import Finding
 
 
 def doctor() -> list[Finding]:
     """All findings; nothing is imported that need not be."""
     findings = [Finding(name, ok=True, detail=value) for name, value in signature().items()]
-    for name in backend_names():
-        missing = get_backend(name).missing()
-        findings.append(Finding(f"backend {name}", missing is None, missing or "ready (cpu, fp32)"))
-    findings += [_audio_formats(), _reference()]
-    return findings
+    findings += [_backend(name, get_backend(name)) for name in backend_names()]
+    return [*findings, _audio_formats(), _reference(), *cann_findings()]
+
+
+def _backend(name: str, backend: Backend) -> Finding:
+    """What a backend says of itself; that of another package need not say what it runs on."""
+    missing = backend.missing()
+    runs = getattr(backend, "runs", "")
+    return Finding(f"backend {name}", missing is None, missing or (f"ready ({runs})" if runs else "installed"))
 
 
 def _audio_formats() -> Finding:

@@ -9,8 +9,10 @@ from typing import Any
 
 from inferry.core.errors import BackendError, SampleError
 from inferry.core.runs import Journal
-from inferry.core.samples import Features, Prediction, Rejected, Sample, path_of
+from inferry.core.samples import Features, Prediction, Rejected, Sample, Source, path_of
 from inferry.core.specs import Array
+from inferry.datasets.rows import printable
+from inferry.pipeline.answer import answer_row
 from inferry.pipeline.model import Model
 from inferry.pipeline.pieces import Outputs, Piece, Pieces
 
@@ -276,13 +278,15 @@ class Engine:
         piece = one.piece
         sample = self._items[piece.index]
         assert isinstance(sample, Sample), "only samples are answered"
-        row: dict[str, Any] = {"id": sample.id, **answer.to_json()}
-        if piece.cut:
-            row["windows"] = len(piece.windows)
-        if one.features is not None and one.features.regions:
-            row["regions"] = one.features.regions
-        row["seconds"] = None if seconds is None else round(seconds, 6)
-        self._journal.add(piece.index, {**row, "reference": sample.reference})
+        row = answer_row(
+            sample.id,
+            answer.to_json(),
+            sample.reference,
+            windows=len(piece.windows),
+            regions=() if one.features is None else one.features.regions,
+            seconds=seconds,
+        )
+        self._journal.add(piece.index, row)
         self._tally.done += 1
         self._tally.audio_seconds += seconds or 0.0
 
@@ -308,5 +312,10 @@ def _length(one: _Processed) -> int:
 
 def rejected(item: Sample | Rejected, error: SampleError) -> Rejected:
     """The quarantine line of a sample."""
-    path = path_of(item.source) if isinstance(item, Sample) else None
-    return Rejected(item.id, "" if path is None else str(path), error.stage, error.reason)
+    return Rejected(item.id, path_text(item.source) if isinstance(item, Sample) else "", error.stage, error.reason)
+
+
+def path_text(source: Source) -> str:
+    """The file that a source lies in, as text that can be written whatever bytes its name has; empty if none."""
+    path = path_of(source)
+    return "" if path is None else printable(str(path))

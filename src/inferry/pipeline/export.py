@@ -76,7 +76,7 @@ def export_with_report(
     start = perf_counter()
     recipe = get_recipe(family)
     target = Path(output)
-    _require_replaceable(target)
+    require_replaceable(target)
     options = options or ExportOptions()
     trained = read_checkpoint(recipe, checkpoint, options)
     network = recipe.build(trained)
@@ -96,8 +96,12 @@ def export_with_report(
     return Export(open_bundle(target), parity, nodes, perf_counter() - start)
 
 
-def _require_replaceable(target: Path) -> None:
-    """Only an older bundle or an empty folder may be replaced."""
+def require_replaceable(target: Path) -> None:
+    """Only an older bundle or an empty folder may be replaced.
+
+    Raises:
+        UsageError: It is something else.
+    """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:

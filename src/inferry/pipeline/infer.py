@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from inferry.core.bundle import Bundle, open_bundle
+from inferry.core.compiled import find_compiled
 from inferry.core.errors import BundleError, RunError, UsageError
 from inferry.core.files import sha256_of, to_json_text, write_atomic
 from inferry.core.machine import available_threads, signature
@@ -16,6 +17,7 @@ from inferry.core.protocols import MAX_SECONDS, Decoding, SessionOptions, Window
 from inferry.core.runs import ERRORS, RUN, TIMINGS, Journal, Run, begin_run, finish_run
 from inferry.core.samples import Dataset, Rejected
 from inferry.datasets.registry import open_dataset
+from inferry.pipeline.compiled_plan import compiled_plan, require_compiled
 from inferry.pipeline.engine import Batch, Engine, Tally
 from inferry.pipeline.execution import axis_name
 from inferry.pipeline.model import Model
@@ -42,9 +44,10 @@ class Options:
 
     Attributes:
         backend: Its name.
-        precision: ``fp32``.
+        precision: ``fp32``; what the bundle was compiled for on a backend that compiles.
         threads: Intra-operator threads, None for as many as the process may use.
-        batch_size: Most samples a batch; None to pick it by measurement where the run is long enough.
+        batch_size: Most samples a batch; None to pick it by measurement where the run is long enough, and for the
+            compiled ones on a backend that compiles.
         plan: A plan file to follow.
         workers: Threads that read and process, None for one a processor.
         limit: Run the first samples only.
@@ -92,14 +95,16 @@ def infer(
     options = options or Options()
     _check(options)
     opened = open_bundle(bundle)
-    dataset = first(open_dataset(_paths(data), options.kind), options.limit)
-    given, kept = _given_plan(opened, options.plan), _kept(opened)
+    dataset = first(open_dataset(absolute(data), options.kind), options.limit)
+    given, kept = _given_plan(opened, options.plan), kept_texts(opened)
     config, target = _config(opened, dataset, options), Path(output)
     if (target / RUN).is_file() and (earlier := begin_run(target, config)).complete:
         return earlier
     # The model first: what it refuses must not leave a run folder behind.
     session = SessionOptions(options.precision, options.threads)
     with Model(opened, options.backend, session, decoding=options.decoding, max_seconds=options.max_seconds) as model:
+        if given is not None and model.compiled is not None:
+            require_compiled(given, model.compiled)
         run = begin_run(target, config)
         return _complete(run, model, dataset, options, given=given, kept=kept, progress=progress)
 
@@ -175,8 +180,12 @@ def _given_plan(bundle: Bundle, path: Path | None) -> ShapePlan | None:
     return given
 
 
-def _kept(bundle: Bundle) -> dict[str, str]:
-    """The texts that scoring needs: that one is missing is said before the run, and not at its end."""
+def kept_texts(bundle: Bundle) -> dict[str, str]:
+    """The texts that scoring needs, by name.
+
+    Raises:
+        BundleError: One is missing: this is said before the run, and not at its end.
+    """
     texts, names = bundle.text_files(), get_task(bundle.manifest.task).keeps
     if missing := [name for name in names if name not in texts]:
         raise BundleError(f"{bundle.path} lacks {', '.join(missing)}, which its task needs: export the bundle again")
@@ -195,7 +204,7 @@ def _check(options: Options) -> None:
         raise UsageError("a beam search runs every sample alone, at its own length: leave out --plan")
 
 
-def _paths(data: str | Path | Sequence[Path]) -> Path | Sequence[Path]:
+def absolute(data: str | Path | Sequence[Path]) -> Path | Sequence[Path]:
     """Absolute, so that a run can be taken up from another working directory."""
     if isinstance(data, (str, Path)):
         return Path(os.path.abspath(data))  # noqa: PTH100 -- a link keeps the name that its sample has
@@ -204,6 +213,27 @@ def _paths(data: str | Path | Sequence[Path]) -> Path | Sequence[Path]:
 
 def _config(bundle: Bundle, dataset: Dataset, options: Options) -> dict[str, Any]:
     """All that decides the answers: a run folder is resumed only by the same."""
+    return {
+        **data_config(bundle, dataset),
+        "backend": options.backend,
+        "precision": options.precision,
+        "decoding": decoding_config(options.decoding),
+        "max_seconds": options.max_seconds,
+        **_compiled_config(bundle, options),
+    }
+
+
+def _compiled_config(bundle: Bundle, options: Options) -> dict[str, Any]:
+    """What may run on a backend that compiles: another artifact takes other shapes, and rounds in another way.
+
+    All of this precision are named, because only the device knows which one is for it.
+    """
+    made = [one for one in find_compiled(bundle.model, options.backend) if one.precision == options.precision]
+    return {"compiled": sorted(one.key for one in made if one.is_complete)} if made else {}
+
+
+def data_config(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
+    """The part of a run's config that says what ran: the bundle and the samples."""
     digest = hashlib.sha256()
     for item in dataset.items:
         digest.update(repr(item).encode("utf-8", "surrogateescape"))
@@ -215,15 +245,11 @@ def _config(bundle: Bundle, dataset: Dataset, options: Options) -> dict[str, Any
         "kind": dataset.kind,
         "samples": len(dataset.items),
         "samples_sha256": digest.hexdigest(),
-        "backend": options.backend,
-        "precision": options.precision,
-        "decoding": _decoding_json(options.decoding),
-        "max_seconds": options.max_seconds,
     }
 
 
-def _decoding_json(decoding: Decoding) -> dict[str, Any]:
-    """A language model is what is in the file, wherever it lies.
+def decoding_config(decoding: Decoding) -> dict[str, Any]:
+    """The part of a run's config that says how outputs were decoded; a language model is what is in the file.
 
     Raises:
         UsageError: There is no such file.
@@ -240,6 +266,8 @@ def _plan(model: Model, pieces: Sequence[Piece], options: Options) -> tuple[Shap
     axis, lengths = axis_name(model.bundle.manifest.inputs), [piece.length for piece in pieces]
     # What a search finds in a batch is never settled, so that each sample would have to run again alone.
     size, choice = options.batch_size if options.decoding.greedy else 1, None
+    if model.compiled is not None:
+        return compiled_plan(model.compiled, axis, lengths, size), None
     cap = most_padded(axis, dict(enumerate(lengths)), automatic=size is None)
     if size is None:
         size = 1

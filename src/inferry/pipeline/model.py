@@ -8,16 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from inferry.backends.registry import get_backend
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
-from inferry.core.errors import BackendError, UsageError
-from inferry.core.protocols import MAX_SECONDS, Backend, Decoding, Runner, SessionOptions, Window
+from inferry.core.compiled import Compiled
+from inferry.core.errors import UsageError
+from inferry.core.protocols import MAX_SECONDS, Decoding, Runner, SessionOptions, Window
 from inferry.core.samples import Features, Prediction, Source
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.models.registry import get_recipe
 from inferry.pipeline.execution import collate, require_finite, separate
-from inferry.pipeline.parts import SharedSession
+from inferry.pipeline.parts import opened_parts, usable
 from inferry.pipeline.pieces import Piece, Pieces
 from inferry.planning.make import read_plan
 from inferry.planning.plan import ShapePlan
@@ -65,15 +65,10 @@ class Model:
         self._max_seconds = max_seconds
         self._cutter = None if recipe.cutter is None or not max_seconds else recipe.cutter(config)
         self.decoder = recipe.decoder(config, files, self._decoding)
-        runtime = get_backend(backend)
-        if (missing := runtime.missing()) is not None:
-            raise BackendError(f"backend {backend} cannot be used: {missing}")
+        runtime = usable(backend)
         with ExitStack() as opened:
-            parts = {
-                name: _shared(runtime, bundle.path / file, options) for name, file in bundle.manifest.parts.items()
-            }
-            for part in parts.values():
-                opened.callback(part.close)
+            parts = opened.enter_context(opened_parts(bundle, runtime, options))
+            self._elsewhere = parts if getattr(runtime, "parts_on", None) else {}
             self.parts: Mapping[str, Runner] = parts
             self.processor = recipe.processor(config, files, parts)
             self._session = runtime.open(bundle.model, options)
@@ -93,8 +88,14 @@ class Model:
         self._opened.close()
 
     def signature(self) -> dict[str, Any]:
-        """The backend's part of a number's signature."""
-        return self._session.signature()
+        """The backend's part of a number's signature, and what runs the further graphs where that is another one."""
+        return self._session.signature() | {name: part.signature() for name, part in self._elsewhere.items()}
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """The compiled artifact that runs, and so the shapes that can; None where any shape runs."""
+        found: Compiled | None = getattr(self._session, "compiled", None)
+        return found
 
     def run_batch(self, features: Sequence[Features], pad_to: int | None = None) -> list[dict[str, Array]]:
         """Raw outputs of one batch, a dictionary a sample, cut to the true length.
@@ -106,6 +107,14 @@ class Model:
         manifest = self.bundle.manifest
         outputs = self._session.run(collate(features, manifest.inputs, pad_to))
         return separate(outputs, manifest.outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs of one batch, as the graph takes and gives it.
+
+        Raises:
+            BackendError: The runtime refused.
+        """
+        return self._session.run(inputs)
 
     def is_settled(self, outputs: Mapping[str, Array]) -> bool:
         """Whether an answer from a padded batch cannot differ from the sample's own.
@@ -219,10 +228,6 @@ class Model:
         return None if bucket is None else bucket.length
 
 
-def _shared(runtime: Backend, model: Path, options: SessionOptions) -> SharedSession:
-    return SharedSession(runtime.open(model, options))
-
-
 def _check_seconds(max_seconds: float) -> None:
     if not isfinite(max_seconds) or (max_seconds != 0 and max_seconds < _SHORTEST_WINDOW):
         raise UsageError(
@@ -251,7 +256,7 @@ def load(
     Args:
         bundle: Its folder.
         backend: Name of a backend.
-        precision: ``fp32``.
+        precision: ``fp32``; what a bundle was compiled for on a backend that compiles.
         threads: Intra-operator threads, None for as many as the process may use.
         plan: A plan file (of ``inferry plan --output``) whose buckets batches are padded to.
         decoding: How outputs become answers; None for the original's way.

@@ -1,25 +1,27 @@
-"""Rewrites an ONNX file for a target, pass by pass, and keeps only what is proven to change no answer."""
+"""Rewrites an ONNX file or a bundle for a target, pass by pass, and keeps only what is proven to change no answer."""
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
-from inferry.core.errors import BackendError, ParityError, UsageError
+from inferry.core.bundle import MODEL
+from inferry.core.errors import ParityError, UsageError
+from inferry.core.files import atomic_folder
+from inferry.core.machine import signature
+from inferry.passes.fix_shapes import FixShapes
 from inferry.passes.registry import get_pass, get_target
 from inferry.passes.rewriting import Pass
-from inferry.pipeline.comparison.bisection import first_departure
-from inferry.pipeline.comparison.probing import Side
-from inferry.pipeline.optimising.cases import Case, made_up_cases
+from inferry.pipeline.optimising.bundles import open_source, write_rest
+from inferry.pipeline.optimising.cases import Case, made_up_cases, precision_of
+from inferry.pipeline.optimising.failures import Failures
+from inferry.pipeline.optimising.files import load_model, read_model, save_model
 from inferry.pipeline.optimising.ledger import Entry, Ledger
-from inferry.pipeline.optimising.prover import Proof, Prover, Results, compare
-
-_LARGEST_FILE: Final = 1 << 30
-"""Bytes of weights that still go into the ONNX file itself; protobuf ends at twice as many."""
+from inferry.pipeline.optimising.probes import ask, compare_answers
+from inferry.pipeline.optimising.prover import Prover
+from inferry.pipeline.optimising.steps import Steps
 
 
 def optimize(
@@ -28,163 +30,159 @@ def optimize(
     passes: Sequence[str] | None = None,
     target: str = "onnxruntime",
     *,
+    sizes: Mapping[str, int] | None = None,
     cases: Iterable[Case] | None = None,
     seed: int = 0,
 ) -> Ledger:
-    """Run passes over any ONNX file and write the result.
+    """Run passes over any ONNX file, or over the graph of a bundle, and write the result.
 
     After each pass the model is run as it was before and as it is now, on the same inputs and without the runtime's
     own rewrites. A pass that changes an output, against the step before or against the file itself, by more than
-    `inferry.core.tolerances.REWRITE`, or that fails, is rolled back and named.
+    `inferry.core.tolerances.REWRITE`, or that fails, is rolled back and named, and what shows its fault is kept in
+    ``<output>.failed``. A bundle is proven on its recipe's probes too, and the new one must give the old one's answers.
 
     Args:
-        model: An ONNX file; its external data lies beside it.
-        output: The file to write; large weights or those that were external go beside it, to ``NAME.data``.
+        model: An ONNX file (its external data lies beside it) or a bundle's folder.
+        output: What to write: a file (large weights or those that were external go beside it, to ``NAME.data``), or a
+            bundle's folder, which may replace an older bundle.
         passes: Names, in order; by default the target's own.
         target: A key of `inferry.passes.registry.TARGETS`.
+        sizes: Of dynamic dimensions, by name: they are fixed before any other pass runs.
         cases: Inputs to prove it on; made up by default.
         seed: Of those that are made up.
 
     Raises:
-        UsageError: No such file, pass or target, or the output would replace the model.
+        UsageError: No such file, pass, target or dimension, or the output would replace something else.
         BackendError: ONNX Runtime does not open the model.
-        ParityError: It runs on none of the cases, so nothing can be proven, or writing it alone changes an answer.
+        BundleError: The bundle is broken.
+        ParityError: It runs on none of the cases, so nothing can be proven, or what was written would give other
+            answers; nothing is written then.
     """
-    legal = get_target(target).opsets
-    chosen = [get_pass(name) for name in (get_target(target).passes if passes is None else passes)]
-    first = _read(model, output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    prover = Prover(model, made_up_cases(first, seed) if cases is None else cases)
-    with TemporaryDirectory(prefix=f".{output.name}.", suffix=".tmp", dir=output.parent) as folder:
-        steps = _Steps(model, first, prover, Path(folder))
-        entries = tuple(steps.take(one) for one in chosen)
-        final = _load(steps.model, shapes=False)
-        difference = _write(final, output, prover, Path(folder) / "written")
-    return Ledger(
-        model,
-        output,
-        target,
-        entries,
-        difference,
-        tuple(case.sizes for case in prover.cases),
-        prover.skipped,
-        tuple(legal.problems(final)) if legal is not None else (),
-        {**prover.signature, "seed": seed},
-    )
+    fixed = dict(sizes or {})
+    job = _Job(model, output, target, _chosen(passes, target, fixed), fixed, cases, seed)
+    return _optimize_bundle(job) if model.is_dir() else _optimize_file(job)
 
 
-def _write(model: ir.Model, output: Path, prover: Prover, folder: Path) -> float:
-    """Put the last model that was kept in its place, once the very file is proven; gives its difference.
+@dataclass(frozen=True)
+class _Job:
+    """What `optimize` was asked."""
+
+    model: Path
+    output: Path
+    target: str
+    passes: Sequence[Pass]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    cases: Iterable[Case] | None = None
+    seed: int = 0
+
+    def prover(self, file: Path, graph: ir.Model, probes: Sequence[Case] = ()) -> Prover:
+        """On the user's own cases, or on made-up ones and a bundle's probes."""
+        precision = precision_of(graph)
+        if self.cases is not None:
+            return Prover(file, (), real=tuple(self.cases), precision=precision)
+        return Prover(file, made_up_cases(graph, self.seed, self.sizes), real=probes, precision=precision)
+
+    def ledger(self, entries: Sequence[Entry], final: ir.Model, difference: float, prover: Prover) -> Ledger:
+        """What was done, and what the target has against it."""
+        legal = get_target(self.target).opsets
+        return Ledger(
+            self.model,
+            self.output,
+            self.target,
+            tuple(entries),
+            difference,
+            tuple(dict.fromkeys(case.sizes for case in prover.cases)),
+            prover.skipped,
+            tuple(legal.problems(final)) if legal is not None else (),
+            {**signature(), **prover.signature, "seed": self.seed},
+        )
+
+
+def _chosen(passes: Sequence[str] | None, target: str, sizes: Mapping[str, int]) -> tuple[Pass, ...]:
+    names = get_target(target).passes if passes is None else passes
+    chosen = tuple(get_pass(name) for name in names if not sizes or name != FixShapes.name)
+    return (FixShapes(sizes), *chosen) if sizes else chosen
+
+
+def _optimize_file(job: _Job) -> Ledger:
+    first = read_model(job.model, job.output)
+    _check_sizes(job, first)
+    prover = job.prover(job.model, first)
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{job.output.name}.", suffix=".tmp", dir=job.output.parent) as folder:
+        entries, final = _rewrite(job, job.model, first, prover, Path(folder))
+        written = Path(folder) / "written"
+        written.mkdir()
+        difference = _write(final, written / job.output.name, job.output, prover)
+        for file in written.iterdir():
+            file.replace(job.output.parent / file.name)
+    return job.ledger(entries, final, difference, prover)
+
+
+def _optimize_bundle(job: _Job) -> Ledger:
+    bundle = open_source(job.model, job.output)
+    first = load_model(bundle.model)
+    _check_sizes(job, first)
+    probes = ask(bundle, job.sizes)
+    prover = job.prover(bundle.model, first, probes.cases)
+    with (
+        atomic_folder(job.output) as folder,
+        TemporaryDirectory(prefix=f".{job.output.name}.", suffix=".passes", dir=job.output.parent) as scratch,
+    ):
+        entries, final = _rewrite(job, bundle.model, first, prover, Path(scratch))
+        difference = _write(final, folder / MODEL, job.output, prover)
+        ledger = job.ledger(entries, final, difference, prover)
+        ledger = replace(ledger, untouched=tuple(bundle.manifest.parts.values()), left_out=probes.left_out)
+        draft = write_rest(bundle, folder, final, ledger)
+        ledger = replace(ledger, hops=compare_answers(probes, draft))
+        for hop in ledger.hops:
+            if not hop.passed:
+                raise ParityError(
+                    f"{job.output} was not written, for its answers are others: {hop.name}: {hop.problem}"
+                )
+        write_rest(bundle, folder, final, ledger)
+    return ledger
+
+
+def _check_sizes(job: _Job, graph: ir.Model) -> None:
+    """Refuse sizes that cannot be meant.
+
+    Raises:
+        UsageError: A name that no input has, or a size below 1.
+    """
+    problems = [f"{one.node} {one.reason}" for one in FixShapes(job.sizes).problems(graph)]
+    if problems:
+        raise UsageError(f"--sizes: {'; '.join(problems)}")
+
+
+def _rewrite(
+    job: _Job, model: Path, first: ir.Model, prover: Prover, folder: Path
+) -> tuple[tuple[Entry, ...], ir.Model]:
+    """All passes in turn; gives what became of each, and the last model that was proven.
+
+    Raises:
+        UsageError: The sizes contradict each other.
+    """
+    failures = Failures(job.output, folder / "failed")
+    steps = Steps(model, first, prover, failures, folder)
+    entries = []
+    for one in job.passes:
+        entry = steps.take(one)
+        if one.name == FixShapes.name and job.sizes and entry.result == "nothing to change":
+            raise UsageError(f"--sizes cannot be taken: {'; '.join(entry.reasons)}")
+        entries.append(entry)
+    failures.publish()
+    return tuple(entries), load_model(steps.model, shapes=False)
+
+
+def _write(model: ir.Model, file: Path, output: Path, prover: Prover) -> float:
+    """Write the last model that was kept, and prove the very file; gives its difference.
 
     Raises:
         ParityError: Reading and writing alone changed an answer.
     """
-    folder.mkdir()
-    _save(model, folder / output.name)
-    proof = compare(prover.original, prover.run(folder / output.name))
+    save_model(model, file)
+    proof = prover.compare(prover.original, prover.run(file))
     if proof.problem:
         raise ParityError(f"{output} was not written, for it would not give what the model gives: {proof.problem}")
-    for file in folder.iterdir():
-        file.replace(output.parent / file.name)
     return proof.difference
-
-
-class _Steps:
-    """The model as far as it is proven, and the pass that comes next.
-
-    Attributes:
-        model: The last file that was kept.
-        results: What it gives.
-    """
-
-    def __init__(self, model: Path, loaded: ir.Model, prover: Prover, folder: Path) -> None:
-        self.model = model
-        self.results: Results = prover.original
-        self._prover = prover
-        self._folder = folder
-        self._nodes = _count(loaded)
-        self._taken = 0
-
-    def take(self, one: Pass) -> Entry:
-        """Apply a pass, and keep what it gives if that is proven."""
-        before = self._nodes
-        try:
-            outcome = one.apply(_load(self.model))
-        except Exception as error:  # noqa: BLE001 -- whatever a rewrite stumbles over, the model before it stands
-            return Entry(one.name, "rolled back", 0, (), before, before, None, f"{type(error).__name__}: {error}")
-        if not outcome.matches:
-            return Entry(one.name, "nothing to change", 0, outcome.declined, before, before, None)
-        self._taken += 1
-        file = self._folder / str(self._taken) / "model.onnx"
-        file.parent.mkdir()
-        entry = partial(Entry, one.name, matches=outcome.matches, declined=outcome.declined, nodes_before=before)
-        try:
-            _save(outcome.model, file)
-            results = self._prover.run(file)
-        except (BackendError, ValueError) as error:  # onnx and onnx_ir refuse to write what is no model
-            return entry("rolled back", nodes_after=before, difference=None, problem=str(error))
-        proof = compare(self.results, results)
-        problem = proof.problem or compare(self._prover.original, results).problem
-        if problem:
-            node = self._culprit(file, proof)
-            return entry("rolled back", nodes_after=before, difference=proof.difference, problem=problem, node=node)
-        self.model, self.results, self._nodes = file, results, _count(outcome.model)
-        return entry("kept", nodes_after=self._nodes, difference=proof.difference)
-
-    def _culprit(self, file: Path, proof: Proof) -> str:
-        """The first node whose output departs, as far as the two files share names."""
-        if not proof.output:
-            return ""
-        inputs = self._prover.cases[proof.case].inputs
-        try:
-            departure = first_departure(Side(self.model, inputs), Side(file, inputs), proof.output)
-        except BackendError:  # a runtime may refuse to hand out a tensor from the middle
-            return ""
-        return "" if departure is None or departure.unseen else departure.node
-
-
-def _read(model: Path, output: Path) -> ir.Model:
-    """The model, once it is clear that writing the output harms nothing that it needs.
-
-    Raises:
-        UsageError: It cannot be read, or the output would replace it or its weights.
-    """
-    if not model.is_file():
-        raise UsageError(f"there is no ONNX file {model}" + ("; a bundle's is model.onnx" if model.is_dir() else ""))
-    if model.resolve() == output.resolve():
-        raise UsageError(f"{output} is the model itself: choose another output")
-    try:
-        loaded = _load(model)
-    except Exception as error:  # protobuf's own errors share no base but Exception
-        raise UsageError(f"{model} cannot be read as an ONNX file: {error}") from error
-    tensors = [value.const_value for graph in loaded.graphs() for value in graph.initializers.values()]
-    read = {Path(tensor.path).resolve() for tensor in tensors if isinstance(tensor, ir.ExternalTensor)}
-    if _data(output).resolve() in read:
-        raise UsageError(f"the model reads its weights from {_data(output)}: choose another output than {output}")
-    return loaded
-
-
-def _data(file: Path) -> Path:
-    return file.with_name(f"{file.name}.data")
-
-
-def _load(model: Path, *, shapes: bool = True) -> ir.Model:
-    """With types and shapes as far as ONNX infers them; a model that it cannot infer keeps those it has."""
-    loaded = ir.load(model)
-    if shapes:
-        ShapeInferencePass()(loaded)
-    return loaded
-
-
-def _save(model: ir.Model, file: Path) -> None:
-    """Weights go beside the file where they did before, or where they are too many for it."""
-    tensors = [value.const_value for graph in model.graphs() for value in graph.initializers.values()]
-    external = any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors)
-    if external or sum(tensor.nbytes for tensor in tensors if tensor is not None) > _LARGEST_FILE:
-        ir.save(model, file, external_data=_data(file).name)
-    else:
-        ir.save(model, file)
-
-
-def _count(model: ir.Model) -> int:
-    return sum(len(graph) for graph in model.graphs())

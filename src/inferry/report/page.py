@@ -8,6 +8,7 @@ from typing import Final
 
 from inferry.core.errors import RunError
 from inferry.report.accuracy import Accuracy, accuracy_section
+from inferry.report.devices import Devices, devices_section
 from inferry.report.inline import inline_scripts, inline_styles, read_asset
 from inferry.report.ledger import Ledger, ledger_section
 from inferry.report.markup import element, join
@@ -35,6 +36,7 @@ class RunPart:
         accuracy: The score.
         ledger: The parity ledger, or the sentence that says how to make one.
         speed: The benchmark, or likewise.
+        devices: What it ran on, and how fast.
         stages: Where the time went; None if the run does not say.
         lengths: Of its samples; None for a task without lengths.
         quarantine: What could not be answered.
@@ -46,6 +48,7 @@ class RunPart:
     accuracy: Accuracy
     ledger: Ledger | str
     speed: Speed | str
+    devices: Devices
     stages: Stages | None
     lengths: Lengths | None
     quarantine: Quarantine
@@ -88,7 +91,9 @@ def _assemble(report: Report, rows: Sequence[Row]) -> str:
     runs = report.runs
     labels = [run.overview.label for run in runs]
     lengths = [run.lengths for run in runs]
-    links = [("accuracy", "Accuracy"), ("parity", "Parity"), ("speed", "Batch sizes"), ("time", timing_title(lengths))]
+    devices = devices_section(labels, [run.devices for run in runs])
+    links = [("accuracy", "Accuracy"), ("parity", "Parity"), *([("devices", "Devices")] if devices else [])]
+    links += [("speed", "Batch sizes"), ("time", timing_title(lengths))]
     links += [("samples", "Samples"), ("quarantine", "Quarantined"), ("signature", "Signature")]
     settings = [run.settings for run in runs]
     sections = [
@@ -101,6 +106,7 @@ def _assemble(report: Report, rows: Sequence[Row]) -> str:
         *([settings_section(labels, settings)] if len(runs) > 1 else []),
         accuracy_section(labels, [run.accuracy for run in runs]),
         ledger_section(labels, [run.ledger for run in runs]),
+        devices,
         speed_section(labels, [run.speed for run in runs]),
         timing_section(labels, [run.stages for run in runs], lengths),
         samples_section(labels, report.samples, rows),

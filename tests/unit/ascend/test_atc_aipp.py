@@ -198,3 +198,23 @@ def test_a_missing_file_is_no_silence(tmp_path):
 def test_small_channels_need_aipp(tmp_path):
     command = parse_command([*BASE[:-1], "--enable_small_channel=1"])
     assert [problem.code for problem in lint(command, None, None, folder=tmp_path)] == ["E10001"]
+
+
+WIDE = "src_image_size_w: 1080 src_image_size_h: 8 padding: true left_padding_size: {} right_padding_size: {}"
+CROPPED = "src_image_size_w: 2000 src_image_size_h: 8 crop: true crop_size_w: 1079 padding: true left_padding_size: {}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "soc", "legal"),
+    [
+        (WIDE.format(0, 0), "Ascend310P3", True),
+        (WIDE.format(1, 0), "Ascend310P3", False),
+        (WIDE.format(0, 1), "Ascend310B4", False),
+        (WIDE.format(1, 1), "Ascend950_1", True),
+        (CROPPED.format(1), "Ascend310P3", True),
+        (CROPPED.format(2), "Ascend310P3", False),
+    ],
+)
+def test_a_padded_picture_is_at_most_1080_wide(fields, soc, legal):
+    problems = aipp_problems(parse_aipp(block(fields)).blocks, soc)
+    assert [problem.code for problem in problems] == ([] if legal else ["E10052"])

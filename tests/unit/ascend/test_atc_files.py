@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from inferry.ascend.atc_command import parse_command
@@ -30,6 +32,14 @@ FILES = [
     ("fusion_switch_file", '{"Switch": {"Graph": {}}}', '{"Switch": {"GraphFusion": {"ALL": "off", "A": "on"}}}'),
     ("fusion_switch_file", '{"Switch": {"UBFusion": {"ALL": "no"}}}', '{"Switch": {"UBFusion": {"ALL": "off"}}}'),
     ("fusion_switch_file", '{"Switch": ', '{"Switch": {}}'),
+    ("compression_optimize_conf", "enable_first_layer_quantization:yes", "enable_first_layer_quantization : true"),
+    ("compression_optimize_conf", "enable_last_layer:true", ""),
+    (
+        "compression_optimize_conf",
+        "calibration:{\n  input_dir: ./a.bin\n}",
+        "calibration:\n{\n  input_data_dir: ./a.bin,b.bin\n  input_shape: in:16,16;in1:16,16\n  log: info\n}",
+    ),
+    ("compression_optimize_conf", "calibration:{ log: }", "calibration: { log: info }"),
 ]
 
 
@@ -37,6 +47,47 @@ FILES = [
 def test_contents(tmp_path, option, broken, whole):
     assert linted(tmp_path, option, broken, MIXED) == ["E10001"]
     assert linted(tmp_path, option, whole, MIXED) == []
+
+
+OPERATOR = {
+    "op": "Add",
+    "name": "add",
+    "input_desc": [{"format": "ND", "shape": [3, 3], "type": "int32"}] * 2,
+    "output_desc": [{"format": "ND", "shape": [3, 3], "type": "int32"}],
+    "attr": [{"name": "alpha", "type": "float", "value": 1.0}],
+}
+SINGLE = [
+    ("[", "E10025"),
+    ("{}", "E10025"),
+    ("[1]", "E10025"),
+    (json.dumps([{**OPERATOR, "op": ""}]), "E10026"),
+    (json.dumps([{**OPERATOR, "output_desc": None}]), "E10027"),
+    (json.dumps([{**OPERATOR, "input_desc": [{"format": "ND", "shape": [3]}]}]), "E10027"),
+    (json.dumps([{**OPERATOR, "input_desc": [{"format": "ND", "shape": "3", "type": "int32"}]}]), "E10027"),
+    (json.dumps([{**OPERATOR, "attr": [{"type": "float", "value": 1.0}]}]), "E10029"),
+    (json.dumps([{**OPERATOR, "attr": [{"name": "alpha", "type": "float"}]}]), "E10030"),
+    (json.dumps([{**OPERATOR, "attr": [{"name": "alpha", "value": 1.0}]}]), "E10030"),
+]
+
+
+def single(folder, text):
+    (folder / "op.json").write_text(text, encoding="utf-8")
+    command = parse_command(["--singleop=op.json", "--output=m", "--soc_version=Ascend310P3"])
+    return [problem.code for problem in lint(command, None, None, folder=folder)]
+
+
+@pytest.mark.parametrize(("broken", "code"), SINGLE)
+def test_descriptions_of_single_operators(tmp_path, broken, code):
+    assert single(tmp_path, broken) == [code]
+
+
+def test_the_documented_description_is_clean(tmp_path):
+    assert single(tmp_path, json.dumps([OPERATOR, {key: OPERATOR[key] for key in list(OPERATOR)[:4]}])) == []
+
+
+def test_a_missing_description_has_its_own_code(tmp_path):
+    command = parse_command(["--singleop=none.json", "--output=m", "--soc_version=Ascend310P3"])
+    assert [problem.code for problem in lint(command, None, None, folder=tmp_path)] == ["E10024"]
 
 
 @pytest.mark.parametrize("option", ["op_precision_mode", "modify_mixlist", "keep_dtype", "customize_dtypes"])

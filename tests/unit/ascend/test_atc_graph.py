@@ -51,6 +51,7 @@ def codes(*arguments, **changes):
         ([SHAPED], {"opsets": frozenset({("", 10)})}, "E16002"),
         ([SHAPED], {"opsets": frozenset({("", 19)})}, "E16002"),
         ([SHAPED], {"operators": frozenset({("com.microsoft", "FastGelu")})}, "E19010"),
+        ([SHAPED], {"operators": frozenset({("", "Scan")})}, "E19010"),
         ([SHAPED], {"empty": ("cut",)}, "E10055"),
         ([], {"inputs": (InputFacts("fixed", (1,), "DOUBLE"),)}, "E10055"),
         (
@@ -90,6 +91,7 @@ def test_rules_trip(arguments, changes, code):
         ([SHAPED], {"opsets": frozenset({("", 11), ("local", 1)})}),
         ([SHAPED], {"opsets": frozenset({("", 18)})}),
         ([SHAPED], {"operators": frozenset({("", "QuantizeLinear"), ("", "NonZero")})}),
+        ([SHAPED], {"operators": frozenset({("", "Erf"), ("", "Trilu")})}),
         (["--dynamic_batch_size=1,2", "--input_shape=ids:-1,16;image:1,3,2,2"], {}),
     ],
 )

@@ -1,3 +1,4 @@
+import re
 import shlex
 
 import pytest
@@ -187,9 +188,11 @@ RULES = [  # options that break a rule, its code, and the same without the breac
 
 
 @pytest.mark.parametrize(("broken", "code", "whole"), RULES)
-def test_options_that_need_or_exclude_each_other(broken, code, whole):
-    assert code in found(broken)
-    assert found(whole) == []
+def test_options_that_need_or_exclude_each_other(tmp_path, broken, code, whole):
+    (tmp_path / "op.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "c").write_text("enable_first_layer_quantization:true\n", encoding="utf-8")
+    assert code in found(broken, folder=tmp_path)
+    assert found(whole, folder=tmp_path) == []
 
 
 def test_the_chip_asked_for_is_the_one_compiled_for():
@@ -258,3 +261,14 @@ def test_no_value_breaks_the_linter(first, value, second, gears):
 def test_no_file_breaks_the_reader_of_aipp(body):
     aipp = parse_aipp("aipp_op {" + body)
     assert aipp.problems or aipp_problems(aipp.blocks)
+
+
+def test_every_option_of_the_documentation_is_known(shared):
+    """The rows of the table of options; the values behind the second column may name others."""
+    text = (shared / "reference" / "ascend.md").read_text(encoding="utf-8")
+    table = text.partition("### 4.1 Options")[2].partition("### 4.2")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `--")]
+    short = {"_image_size": "dynamic_image_size", "_dims": "dynamic_dims"}
+    named = {name for row in rows for name in re.findall(r"(?:--|(?<=/))([a-z]\w+|_image_size|_dims)", row)}
+    assert len(named) > 50
+    assert {short.get(name, name) for name in named} <= set(OPTIONS)

@@ -5,7 +5,8 @@ import stat
 import numpy as np
 import pytest
 
-from inferry.ascend.job_inputs import verify_inputs, write_inputs
+from inferry.ascend import job_inputs
+from inferry.ascend.job_inputs import InputWriter, verify_inputs, write_inputs
 from inferry.ascend.job_manifest import MANIFEST
 from inferry.core.errors import RunError, UsageError
 from inferry.core.specs import TensorSpec
@@ -172,3 +173,18 @@ def test_a_changed_job_is_not_shipped(tmp_path, damage, message):
     damage(tmp_path / "job")
     with pytest.raises(RunError, match=message):
         verify_inputs(tmp_path / "job")
+
+
+def test_a_refused_sample_leaves_no_file(tmp_path, monkeypatch):
+    """The second input is refused when the first one could be written already."""
+    monkeypatch.setattr(job_inputs, "MAX_FILES", 2)
+    writer = InputWriter(tmp_path, SPECS)
+    good = {"x": np.ones((2, 3), np.float32), "n/length:0": np.array(1)}
+    assert writer.add("first", good) == "000000"
+    with pytest.raises(UsageError, match="bad: its input n/length:0 is float64"):
+        writer.add("bad", {**good, "n/length:0": np.array(1.5)})
+    assert sorted(path.name for path in tmp_path.rglob("*.bin")) == ["000000.bin"] * 2
+    assert (writer.is_full, writer.add("second", good), writer.is_full, len(writer)) == (False, "000001", True, 2)
+    with pytest.raises(UsageError, match="ais_bench reads 2 files a folder"):
+        writer.add("third", good)
+    assert writer.close() == verify_inputs(tmp_path)

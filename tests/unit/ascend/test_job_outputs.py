@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inferry.ascend.job_inputs import write_inputs
-from inferry.ascend.job_outputs import read_outputs
+from inferry.ascend.job_outputs import open_outputs, read_outputs
 from inferry.core.errors import RunError, UsageError
 from inferry.core.specs import TensorSpec
 
@@ -146,3 +146,32 @@ def test_truth_values_in_texts(tmp_path, manifest):
     folder = one_output(tmp_path, "txt", b"0 1\n")
     ((_, first), _) = read_outputs(folder, manifest, [TensorSpec("y", "bool", ("batch", 2))])
     assert first["y"].tolist() == [False, True]
+
+
+def test_all_samples_of_a_gear_have_outputs_of_one_size(tmp_path, manifest):
+    """A file that was cut off behind a whole frame has a size that is possible, and not that of the others."""
+    folder = one_output(tmp_path, "bin", b"\0" * 16)
+    (folder / "000001_0.bin").write_bytes(b"\0" * 8)
+    with pytest.raises(RunError, match=r"000001_0\.bin: has 8 bytes, the others have 16$"):
+        read_outputs(folder, manifest, SPECS[:1])
+
+
+def test_files_of_msame(tmp_path, manifest):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for sample in range(2):
+        save(folder / f"00000{sample}_output_0.bin", logits(sample))
+        save(folder / f"00000{sample}_output_1.bin", np.array([sample]))
+    outputs = open_outputs(folder, manifest, SPECS)
+    assert (outputs.tool, outputs.name("000001", 1)) == ("msame", "000001_output_1.bin")
+    np.testing.assert_array_equal(outputs.read("000001")["logits"], logits(1)[0])
+    (folder / "000001_0.bin").touch()
+    with pytest.raises(RunError, match=r"000001_0\.bin: belongs to no sample"):
+        open_outputs(folder, manifest, SPECS)
+
+
+def test_texts_of_msame_have_lost_digits(tmp_path, manifest):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "000000_output_0.txt").write_text("1.23457 ")
+    with pytest.raises(RunError, match="text of msame, which has lost digits; run msame again with --outfmt BIN"):
+        open_outputs(tmp_path / "out", manifest, SPECS)

@@ -201,6 +201,7 @@ def test_the_signature_tells_what_is_used(make_om, open_om):
         "version": "1.12.0",
         "device": "Ascend310P3 0",
         "precision": "fp32",
+        "om": "sound.om",
         "shapes": "dynamic batch",
         "threads": 1,
     }
@@ -211,7 +212,13 @@ def test_the_signature_tells_what_is_used(make_om, open_om):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"precision": "fp3"}, "not fp3"), ({"threads": 0}, "not 0"), ({"threads": -1}, "not -1")]
+    ("options", "message"),
+    [
+        ({"precision": "fp3"}, "not fp3"),
+        ({"threads": 0}, "not 0"),
+        ({"threads": -1}, "not -1"),
+        ({"optimise": False}, "not the graph as it stands"),
+    ],
 )
 def test_impossible_options_are_refused(make_om, open_om, options, message):
     with pytest.raises(BackendError, match=message):

@@ -47,7 +47,7 @@ def compiled(npu, folder, bundle, inputs, *, kind, dtypes=None):
     specs = bundle.manifest.inputs
     sizes = {dim: inputs[one.name].shape[i] for one in specs for i, dim in enumerate(one.dims) if isinstance(dim, str)}
     shapes = {one.name: [-1 if isinstance(dim, str) else dim for dim in one.dims] for one in specs}
-    grown = [{dim: size + max(1, size // part) for dim, size in sizes.items()} for part in (2, 4)]
+    grown = [{dim: size + max(1, size // part) for dim, size in sizes.items()} for part in (1, 4)]
     gears = [[size.get(dim, dim) for one in specs for dim in one.dims] for size in grown] if kind == "dims" else ()
     om = npu.write_om(bundle.model, folder / "model.om", shapes, kind=kind, gears=gears, dtypes=dtypes)
     write_origin(om, Origin(specs, bundle.manifest.outputs, "fp32"))

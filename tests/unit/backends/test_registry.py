@@ -14,12 +14,12 @@ class Outsider:
 
 
 def test_names_are_the_registry_keys():
-    assert backend_names() == ["onnxruntime"]
-    assert get_backend("onnxruntime").name == "onnxruntime"
+    assert backend_names() == ["ascend", "onnxruntime"]
+    assert [get_backend(name).name for name in backend_names()] == backend_names()
 
 
 def test_an_unknown_name_lists_what_is_available():
-    with pytest.raises(UsageError, match="unknown backend 'tensorrt'; available: onnxruntime"):
+    with pytest.raises(UsageError, match="unknown backend 'tensorrt'; available: ascend, onnxruntime"):
         get_backend("tensorrt")
 
 
@@ -27,9 +27,9 @@ def test_a_package_adds_a_backend(monkeypatch):
     point = EntryPoint("outsider", "somewhere:Outsider", "inferry.backends")
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == "inferry.backends" else [])
     monkeypatch.setattr(EntryPoint, "load", lambda self: Outsider)
-    assert backend_names() == ["onnxruntime", "outsider"]
+    assert backend_names() == ["ascend", "onnxruntime", "outsider"]
     assert isinstance(get_backend("outsider"), Outsider)
-    with pytest.raises(UsageError, match="available: onnxruntime, outsider"):
+    with pytest.raises(UsageError, match="available: ascend, onnxruntime, outsider"):
         get_backend("stranger")
 
 

@@ -229,7 +229,10 @@ def test_an_opset_that_cannot_be_converted():
     outcome = LegalOpset().apply(parsed("y = Gelu (x)", opset='"": 20'))
     assert outcome.matches == 0
     assert "has opset 20, which ONNX's converter cannot turn into 18" in reasons(outcome)[0]
-    assert LegalOpset().problems(outcome.model) == ["has version 20 of ai.onnx, the target reads 11 to 18"]
+    assert LegalOpset().problems(outcome.model) == [
+        "has version 20 of ai.onnx, the target reads 11 to 18",
+        "has Gelu, for which no parser of the target is known (E19010)",
+    ]
 
 
 def test_other_domains_are_named():
@@ -251,7 +254,7 @@ def test_two_versions_of_a_domain():
 
 def test_the_registry():
     assert all(name == one.name for name, one in PASSES.items())
-    assert {name for target in TARGETS.values() for name in target.passes} == set(PASSES)
+    assert {name for target in TARGETS.values() for name in target.passes} <= set(PASSES)
     assert get_target("onnxruntime").opsets is None
     assert get_target("ascend310p").opsets == LegalOpset(11, 18)
     with pytest.raises(UsageError, match="unknown pass 'fold'; available: clamp-constants, clean-up"):

@@ -10,7 +10,7 @@ def by_name():
 
 def test_what_works_is_said():
     found = by_name()
-    assert found["backend onnxruntime"].ok
+    assert (found["backend onnxruntime"].ok, found["backend onnxruntime"].detail) == (True, "ready (cpu, fp32)")
     assert found["audio formats"].ok
     assert "libsndfile" in found["audio formats"].detail
     assert {"machine", "python", "inferry", "reference"} <= set(found)
@@ -32,6 +32,23 @@ def test_what_is_missing_comes_with_the_line_that_installs_it(monkeypatch):
 class Missing:
     def missing(self):
         return "pip install it"
+
+
+class FromOutside:
+    """A backend that does not say what it runs on."""
+
+    def missing(self):
+        return None
+
+
+def test_a_backend_is_not_said_to_be_what_another_is(monkeypatch):
+    monkeypatch.setattr(doctor_module, "get_backend", lambda _: FromOutside())
+    assert by_name()["backend onnxruntime"].detail == "installed"
+
+
+def test_cann_is_looked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (by_name()["atc"].ok, by_name()["npu-smi"].ok) == (False, False)
 
 
 def test_torchaudio_beside_transformers_is_a_problem(monkeypatch):

@@ -81,7 +81,7 @@ def test_a_closed_model_refuses(tiny_bundle, audio):
 
 
 def test_options_that_cannot_be_honoured(tiny_bundle, monkeypatch):
-    with pytest.raises(UsageError, match="available: onnxruntime"):
+    with pytest.raises(UsageError, match="available: ascend, onnxruntime"):
         inferry.load(tiny_bundle.path, backend="abacus")
     with pytest.raises(BackendError, match="int4"):
         inferry.load(tiny_bundle.path, precision="int4")

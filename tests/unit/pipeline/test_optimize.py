@@ -1,6 +1,7 @@
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import pytest
 from onnx import parser
 
@@ -112,18 +113,165 @@ def test_small_steps_may_not_add_up(plant, tmp_path):
     assert ledger.entries[1].node == ""  # no single step of the two breaks it
 
 
-def test_the_node_that_a_pass_breaks_is_named(plant, tiny_bundle, tmp_path):
-    name = "wav2vec2.encoder.layers.1.final_layer_norm.weight"
+LAYER_NORM = "wav2vec2.encoder.layers.1.final_layer_norm.weight"
 
-    def spoil(model):
-        weight = model.graph.initializers[name]
-        weight.const_value = ir.Tensor(weight.const_value.numpy() * np.float32(1.1), name=name)
 
+def spoil(model):
+    weight = model.graph.initializers[LAYER_NORM]
+    weight.const_value = ir.Tensor(weight.const_value.numpy() * np.float32(1.1), name=LAYER_NORM)
+
+
+def run_kept(folder):
+    """The outputs of the two kept files, each opened by itself."""
+    inputs = dict(np.load(folder / "inputs.npz"))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    files = [folder / name for name in ("before.onnx", "after.onnx")]
+    return [onnxruntime.InferenceSession(file, options).run(None, inputs) for file in files]
+
+
+def test_the_smallest_part_that_shows_a_fault_is_kept(plant, tiny_bundle, tmp_path):
     plant(spoil)
     (entry,) = optimize(tiny_bundle.model, tmp_path / "out.onnx", ["planted"]).entries
-    (reader,) = (use.node for use in ir.load(tiny_bundle.model).graph.initializers[name].uses())
+    (reader,) = (use.node for use in ir.load(tiny_bundle.model).graph.initializers[LAYER_NORM].uses())
     assert entry.result == "rolled back"
     assert entry.node == reader.name
+    folder = tmp_path / "out.onnx.failed" / "planted"
+    assert entry.failure.folder == folder
+    assert sorted(file.name for file in folder.iterdir()) == ["README.txt", "after.onnx", "before.onnx", "inputs.npz"]
+    (before,), (after,) = run_kept(folder)
+    assert np.abs(before - after).max() > 0.05 * np.abs(before).max()
+    assert [len(ir.load(folder / name).graph) for name in ("before.onnx", "after.onnx")] == [1, 1]
+    assert entry.failure.nodes == 1
+    said = (folder / "README.txt").read_text()
+    assert "The pass planted was rolled back: output logits differs" in said
+    assert str(reader.name) in said
+
+
+def test_a_part_reaches_back_to_the_tensors_that_agree(plant, tmp_path):
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[b, 4] x) => (y) {
+        a = Exp (x) c = Neg (a) d = Abs (c) e = Sqrt (d) y = Sin (e) }"""
+    onnx.save(parser.parse_model(text), tmp_path / "in.onnx")
+
+    def rewrite(model):
+        """Other nodes between a and e, and a fault in them."""
+        graph = model.graph
+        exp, *old, last = graph
+        two = ir.node("Add", [exp.outputs[0], exp.outputs[0]], outputs=[ir.Value(name="new")])
+        root = ir.node("Sqrt", two.outputs, outputs=[ir.Value(name="made")])
+        graph.insert_before(last, [two, root])
+        last.replace_input_with(0, root.outputs[0])
+        graph.remove(old, safe=True)
+        root.outputs[0].name = "e"
+
+    plant(rewrite)
+    (entry,) = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["planted"]).entries
+    folder = entry.failure.folder
+    assert list(np.load(folder / "inputs.npz")) == ["a"]
+    assert entry.failure.tensor == "e"
+    assert entry.failure.node == ""  # it may be the new node before it
+    assert [[node.op_type for node in ir.load(folder / f).graph] for f in ("before.onnx", "after.onnx")] == [
+        ["Neg", "Abs", "Sqrt"],
+        ["Add", "Sqrt"],
+    ]
+    (before,), (after,) = run_kept(folder)
+    assert after == pytest.approx(before * np.sqrt(2), rel=1e-5)
+
+
+def test_the_whole_model_is_kept_where_names_are_not_shared(plant, tmp_path):
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[b, 4] x) => (y) { a = Exp (x) y = Sin (a) }'
+    onnx.save(parser.parse_model(text), tmp_path / "in.onnx")
+
+    def rename(model):
+        model.graph[1].op_type = "Cos"
+        model.graph.outputs[0].name = "z"
+
+    plant(rename)
+    (entry,) = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["planted"]).entries
+    assert entry.failure.whole == "the outputs cannot be compared"
+    assert entry.failure.nodes is None
+    assert "before.onnx is the whole model before the pass" in (entry.failure.folder / "README.txt").read_text()
+    (before,), (after,) = run_kept(entry.failure.folder)
+    assert not np.allclose(before, after)
+
+
+def test_nothing_stale_is_left_of_an_earlier_failure(plant, source, tmp_path):
+    plant(drop_type)
+    failed = tmp_path / "out.onnx.failed"
+    first = optimize(source, tmp_path / "out.onnx", ["planted", "planted"])
+    assert [entry.failure.folder.name for entry in first.entries] == ["planted", "planted-2"]
+    assert sorted(folder.name for folder in failed.iterdir()) == ["planted", "planted-2"]
+    optimize(source, tmp_path / "out.onnx", ["planted"])
+    assert [folder.name for folder in failed.iterdir()] == ["planted"]
+    optimize(source, tmp_path / "out.onnx", ["clean-up"])
+    assert not failed.exists()
+
+
+def test_what_is_not_ours_is_never_removed(source, tmp_path):
+    (tmp_path / "out.onnx.failed" / "notes").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"out\.onnx\.failed holds what Inferry did not write"):
+        optimize(source, tmp_path / "out.onnx", ["clean-up"])
+    assert (tmp_path / "out.onnx.failed" / "notes").is_dir()
+
+
+@pytest.mark.parametrize(("change", "files"), [(crash, 2), (unknown_operator, 3)])
+def test_what_is_kept_where_nothing_runs(change, files, plant, source, tmp_path):
+    plant(change)
+    (entry,) = optimize(source, tmp_path / "out.onnx", ["planted"]).entries
+    assert entry.failure.whole
+    kept = sorted(file.name for file in entry.failure.folder.iterdir())
+    assert kept == ["README.txt", "after.onnx", "before.onnx"][:: 1 if files == 3 else 2]
+    assert "inputs.npz" not in (entry.failure.folder / "README.txt").read_text()
+
+
+def test_a_part_of_a_model_with_external_weights_stands_alone(plant, tmp_path):
+    weights = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[b, 64] x) => (y) <float[1, 1] w = {1}> {
+        a = MatMul (x, w) n = Neg (a) y = Sin (n) }"""
+    model = ir.from_proto(parser.parse_model(text))
+    model.graph.initializers["w"].shape = ir.Shape(weights.shape)
+    model.graph.initializers["w"].const_value = ir.Tensor(weights, name="w")
+    ir.save(model, tmp_path / "in.onnx", external_data="in.onnx.data")
+
+    def double(model):
+        weight = model.graph.initializers["w"]
+        weight.const_value = ir.Tensor(weight.const_value.numpy() * np.float32(2), name="w")
+
+    plant(double)
+    (entry,) = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["planted"]).entries
+    (before,), (after,) = run_kept(entry.failure.folder)
+    assert after == pytest.approx(2 * before, rel=1e-5)
+
+
+def test_sizes_are_fixed_first_and_every_case_has_them(tmp_path):
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[b, t] x) => (float[b, t] y) { y = Neg (x) }'
+    onnx.save(parser.parse_model(text), tmp_path / "in.onnx")
+    ledger = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["clean-up"], sizes={"b": 2, "t": 5})
+    assert [entry.name for entry in ledger.entries] == ["fix-shapes", "clean-up"]
+    assert ledger.cases == ("b=2, t=5",)
+    graph = ir.load(tmp_path / "out.onnx").graph
+    assert [list(value.shape) for value in (*graph.inputs, *graph.outputs)] == [[2, 5], [2, 5]]
+    part = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["clean-up"], sizes={"t": 5})
+    assert part.cases == ("b=1, t=5", "b=2, t=5", "b=3, t=5")
+
+
+@pytest.mark.parametrize(("dtype", "result"), [("float16", "kept"), ("float32", "rolled back")])
+def test_a_network_that_computes_in_fp16_is_proven_at_its_precision(dtype, result, plant, tmp_path):
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[b, 64] x) => (float[b, 64] y) <float w = {1}> {
+        h = CastLike (x, w) a = Mul (h, w) y = Cast <to = 1> (a) }"""
+    model = ir.from_proto(parser.parse_model(text))
+    model.graph.initializers["w"].const_value = ir.Tensor(np.array(1, dtype), name="w")
+    model.graph.initializers["w"].dtype = ir.DataType.from_numpy(np.dtype(dtype))
+    ir.save(model, tmp_path / "in.onnx")
+
+    def drift(model):
+        old = model.graph.initializers["w"].const_value.numpy()
+        model.graph.initializers["w"].const_value = ir.Tensor(old * old.dtype.type(1.001), name="w")
+
+    plant(drift)
+    (entry,) = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["planted"]).entries
+    assert entry.result == result
+    assert entry.difference == pytest.approx(1e-3, rel=0.2)
 
 
 def test_real_inputs_in_place_of_made_up_ones(source, tmp_path):
@@ -168,7 +316,10 @@ def test_external_weights_are_never_written_over(tmp_path):
     ("change", "message"),
     [
         ({"model": "missing.onnx"}, "there is no ONNX file .*missing.onnx$"),
-        ({"model": "."}, "a bundle's is model.onnx"),
+        ({"model": "."}, "is not a bundle: no manifest.json in it"),
+        ({"output": "folder"}, "folder is a folder: .*in.onnx is an ONNX file"),
+        ({"sizes": {"b": 1, "time": 3}}, "--sizes: time is no dynamic dimension of an input; available: b, t"),
+        ({"sizes": {"b": 0}}, "--sizes: b cannot be 0: a size is at least 1"),
         ({"output": "in.onnx"}, "is the model itself: choose another output"),
         ({"passes": ["unknown"]}, "unknown pass 'unknown'; available: "),
         ({"target": "unknown"}, "unknown target 'unknown'; available: "),
@@ -177,6 +328,7 @@ def test_external_weights_are_never_written_over(tmp_path):
 )
 def test_calls_that_cannot_be_meant(change, message, source, tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "folder").mkdir()
     given = {"model": "in.onnx", "output": "out.onnx"} | change
     paths = {name: tmp_path / given.pop(name) for name in ("model", "output")}
     with pytest.raises(UsageError, match=message):

@@ -1,3 +1,4 @@
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -5,8 +6,9 @@ import numpy as np
 import pytest
 
 import inferry
+from inferry.backends.onnxruntime import OnnxRuntime
 from inferry.core.errors import BackendError
-from inferry.pipeline import model as model_module
+from inferry.pipeline import parts as parts_module
 from inferry.pipeline.parts import SharedSession
 
 PICTURE = {"image": np.zeros((1, 3, 32, 32), np.float32), "image_size": np.array([32, 32], np.int64)}
@@ -63,11 +65,34 @@ def test_a_closed_model_closes_its_further_networks(question_bundle):
 
 def test_a_model_that_cannot_be_opened_leaves_nothing_open(question_bundle, monkeypatch):
     opened = []
-    shared = model_module._shared
-    monkeypatch.setattr(model_module, "_shared", lambda *given: opened.append(shared(*given)) or opened[-1])
+
+    class Watched(SharedSession):
+        def __init__(self, session):
+            super().__init__(session)
+            opened.append(self)
+
+    monkeypatch.setattr(parts_module, "SharedSession", Watched)
     monkeypatch.setattr(type(question_bundle), "model", question_bundle.path / "answers.txt")
     with pytest.raises(BackendError):
         inferry.load(question_bundle.path)
     (part,) = opened
     with pytest.raises(BackendError, match="closed"):
         part(PICTURE)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_backend_may_leave_them_to_another(question_bundle, compile_for_npu, installed_acl, asking, precision):
+    question = inferry.Question(image=asking.pixels(48, 64, 1), text="what is this?")
+    bundle = compile_for_npu(question_bundle, sizes={"boxes": (100,), "tokens": (16,)}, precision=precision)
+    with inferry.load(bundle.path) as expected, inferry.load(bundle.path, "ascend", precision, threads=1) as model:
+        signature, (known,), (found,) = model.signature(), expected.infer([question]), model.infer([question])
+        assert "detector" not in expected.signature()
+    assert signature["precision"] == precision
+    assert re.fullmatch(r"onnxruntime [\d.]+, cpu, fp32, 1 thread", signature["detector"])
+    np.testing.assert_allclose(found["logits"], known["logits"], rtol=0, atol=1e-4 if precision == "fp32" else 0.05)
+
+
+def test_that_other_backend_must_be_installed(question_bundle, installed_acl, monkeypatch):
+    monkeypatch.setattr(OnnxRuntime, "missing", lambda _: "not installed; pip install onnxruntime")
+    with pytest.raises(BackendError, match="backend onnxruntime cannot be used: not installed"):
+        inferry.load(question_bundle.path, "ascend")

@@ -8,6 +8,7 @@ from inferry.core.samples import Rejected
 from inferry.core.scores import Rate
 from inferry.report import page
 from inferry.report.accuracy import Accuracy, Breakdown
+from inferry.report.devices import DeviceRow, Devices
 from inferry.report.ledger import Hop, Ledger
 from inferry.report.overview import Fact, Overview
 from inferry.report.page import Report, RunPart, render
@@ -46,6 +47,7 @@ def part(text, label):
         accuracy=Accuracy((rate,), text, 5, 3, text, (Breakdown(text, (text, text), ((text, text),), text),)),
         ledger=Ledger(text, hops, text),
         speed=text,
+        devices=Devices((DeviceRow(text, text, 4, text, text, 1.0, 2.0, text, elsewhere=True),), ((text, text),)),
         stages=Stages({text: 1.0}, 2.0, 3),
         lengths=Lengths(text, (0.0, 1.0, 2.0), (3, 4), (1.5,), text),
         quarantine=Quarantine((Rejected(text, text, text, text),), 5, text),

@@ -35,26 +35,44 @@ class Case:
     inputs: Mapping[str, Array]
 
 
-def made_up_cases(model: ir.Model, seed: int) -> Iterator[Case]:
+def made_up_cases(model: ir.Model, seed: int, fixed: Mapping[str, int] | None = None) -> Iterator[Case]:
     """Cases in the order in which they should be tried; a size that the network refuses is the caller's to skip.
 
     The first axis of an input takes batches of 1, 2 and 3 in turn, all other dynamic dimensions go up a ladder, each
     of its own size. Indices into a table lie within it, lengths within the dynamic sizes, masks are 0 or 1, and
-    floats are normal or, every other time, uniform in [0, 1).
+    floats are normal or, every other time, uniform in [0, 1). Every other time masks hide the ends of the rows, as
+    padding does, otherwise any places.
+
+    Args:
+        model: The graph.
+        seed: Of the numbers.
+        fixed: Dynamic dimensions that have one size only.
 
     Raises:
         UsageError: An input is no tensor of plain numbers or its rank is unknown.
     """
-    inputs = [value for value in model.graph.inputs if not value.is_initializer()]
+    given = fixed or {}
+    inputs = _inputs(model)
     for value in inputs:
         _require_numbers(value)
-    batches = {_key(value, 0) for value in inputs if _dims(value) and not isinstance(_dims(value)[0], int)}
-    others = [key for key in dict.fromkeys(_dynamic(inputs)) if key not in batches]
+    first = {_key(value, 0) for value in inputs if _dims(value) and not isinstance(_dims(value)[0], int)}
+    batches = first - set(given)
+    others = [key for key in dict.fromkeys(_dynamic(inputs)) if key not in first and key not in given]
     for number, (rung, step) in enumerate(LADDER if others else LADDER[:3]):
-        sizes = dict.fromkeys(batches, 1 + number % 3)
+        sizes = dict.fromkeys(batches, 1 + number % 3) | dict(given)
         sizes |= {key: rung + step * place for place, key in enumerate(others)}
         if all(math.prod(_shape(value, sizes)) <= _LARGEST for value in inputs):
             yield _case(inputs, sizes, np.random.default_rng([seed, number]), uniform=bool(number % 2))
+
+
+def precision_of(model: ir.Model) -> str:
+    """``float16`` where a node computes in it, else ``float32``; weights that are only stored in it do not count."""
+    made = (value.dtype for node in model.graph.all_nodes() if node.op_type != "Constant" for value in node.outputs)
+    return "float16" if ir.DataType.FLOAT16 in made else "float32"
+
+
+def _inputs(model: ir.Model) -> list[ir.Value]:
+    return [value for value in model.graph.inputs if not value.is_initializer()]
 
 
 def _case(inputs: list[ir.Value], sizes: Mapping[str, int], random: np.random.Generator, *, uniform: bool) -> Case:
@@ -79,10 +97,20 @@ def _array(
             return random.integers(0, 256, shape).astype(np.uint8).view(dtype)
         if len(shape) < 2:
             return _lengths(shape, longest, random).astype(dtype)
+    return _mask(shape, random, padded=uniform).astype(dtype)
+
+
+def _mask(shape: tuple[int, ...], random: np.random.Generator, *, padded: bool) -> Array:
+    """Ones and zeros; the first of a row is always a one, for nothing at all to look at makes NaN."""
+    if not shape:
+        return np.asarray(random.integers(0, 2))
+    if padded and len(shape) > 1:
+        seen = random.integers((shape[-1] + 1) // 2, max(shape[-1], 2), shape[:-1])
+        seen.flat[0] = shape[-1] if seen.size > 1 else seen.flat[0]
+        return np.asarray(np.arange(shape[-1]) < seen[..., None], dtype=np.int64)
     mask = random.integers(0, 2, shape)
-    if mask.ndim:
-        mask[..., 0] = 1  # nothing at all to look at makes NaN
-    return mask.astype(dtype)
+    mask[..., 0] = 1
+    return mask
 
 
 def _lengths(shape: tuple[int, ...], longest: int, random: np.random.Generator) -> Array:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inferry.passes.rewriting import Declined
+from inferry.pipeline.comparison.hops import Hop
+from inferry.pipeline.optimising.failures import Failure
 
 Result = Literal["kept", "nothing to change", "rolled back"]
 
@@ -26,7 +28,7 @@ class Entry:
         difference: Greatest between the outputs before and after, as a part of their scale; None where nothing was
             run, infinite where the outputs cannot be compared.
         problem: Why it was rolled back; empty otherwise.
-        node: The first node whose output the pass changed; empty where it was kept, or where none can be named.
+        failure: What is kept of it to look into; None where nothing was rolled back.
     """
 
     name: str
@@ -37,7 +39,12 @@ class Entry:
     nodes_after: int
     difference: float | None
     problem: str = ""
-    node: str = ""
+    failure: Failure | None = None
+
+    @property
+    def node(self) -> str:
+        """The first node whose output the pass changed; empty where it was kept, or where none can be named."""
+        return "" if self.failure is None else self.failure.node
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -56,7 +63,7 @@ class Entry:
             "nodes_after": self.nodes_after,
             "difference": self.difference if finite else None,
             "problem": self.problem,
-            "node": self.node,
+            "failure": None if self.failure is None else self.failure.to_json(),
         }
 
 
@@ -65,15 +72,18 @@ class Ledger:
     """All passes over one model.
 
     Attributes:
-        model: The file that was read.
-        output: The file that was written.
+        model: The file or bundle that was read.
+        output: The file or bundle that was written.
         target: What it is for.
         entries: In the order in which the passes ran.
         difference: Greatest between the outputs of the two files, as a part of their scale.
         cases: Sizes at which every pass was proven.
         skipped: Sizes that the model itself did not run at, with the reason.
         problems: Why the target would still refuse the written file; empty if nothing is known against it.
-        signature: Of the runtime that proved it, and the seed.
+        signature: Of the machine and the runtime that proved it, and the seed.
+        hops: For a bundle: the new one's answers to the recipe's probes, compared with the old one's.
+        untouched: For a bundle: its further graphs, which no pass saw.
+        left_out: For a bundle: how many probes are larger than the sizes that were asked for.
     """
 
     model: Path
@@ -85,6 +95,14 @@ class Ledger:
     skipped: Mapping[str, str]
     problems: tuple[str, ...]
     signature: Mapping[str, Any]
+    hops: tuple[Hop, ...] = ()
+    untouched: tuple[str, ...] = ()
+    left_out: int = 0
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The passes that changed the model."""
+        return tuple(entry.name for entry in self.entries if entry.result == "kept")
 
     @property
     def rolled_back(self) -> tuple[Entry, ...]:
@@ -109,4 +127,7 @@ class Ledger:
             "skipped": dict(self.skipped),
             "problems": list(self.problems),
             "signature": dict(self.signature),
+            "hops": [hop.to_json() for hop in self.hops],
+            "untouched": list(self.untouched),
+            "left_out": self.left_out,
         }

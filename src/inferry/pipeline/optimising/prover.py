@@ -10,7 +10,7 @@ import numpy as np
 
 from inferry.backends.registry import get_backend
 from inferry.core.errors import BackendError, ParityError
-from inferry.core.protocols import SessionOptions
+from inferry.core.protocols import Session, SessionOptions
 from inferry.core.specs import Array
 from inferry.core.tolerances import REWRITE
 from inferry.pipeline.optimising.cases import Case
@@ -51,6 +51,8 @@ class Prover:
         model: The original.
         candidates: Cases to try, the first `CASES` that the original runs are kept.
         backend: Of `inferry.backends`. It may not rewrite the graph itself: what is compared is what the file says.
+        real: Cases that are tried first; all that the original runs are kept.
+        precision: Of the original; see `inferry.pipeline.optimising.cases.precision_of`.
 
     Attributes:
         cases: Those that are used.
@@ -61,30 +63,55 @@ class Prover:
         ParityError: The original runs on none of the cases, so nothing could be proven.
     """
 
-    def __init__(self, model: Path, candidates: Iterable[Case], backend: str = "onnxruntime") -> None:
+    def __init__(
+        self,
+        model: Path,
+        candidates: Iterable[Case],
+        backend: str = "onnxruntime",
+        *,
+        real: Sequence[Case] = (),
+        precision: str = "float32",
+    ) -> None:
         self._backend = get_backend(backend)
+        self._precision = precision
         self.cases: list[Case] = []
         self.original: list[dict[str, Array]] = []
         self.skipped: dict[str, str] = {}
         session = self._backend.open(model, SessionOptions(optimise=False))
         self.signature: dict[str, Any] = session.signature()
         try:
+            for case in real:
+                self._try(session, case)
+            enough = len(self.cases) + CASES
             for case in candidates:
-                if len(self.cases) == CASES:
+                if len(self.cases) == enough:
                     break
-                try:
-                    outputs = session.run(case.inputs)
-                    _require_numbers(outputs)
-                except BackendError as error:
-                    self.skipped[case.sizes] = str(error)
-                    continue
-                self.cases.append(case)
-                self.original.append(outputs)
+                self._try(session, case)
         finally:
             session.close()
         if not self.cases:
             why = "; ".join(f"{sizes}: {reason}" for sizes, reason in list(self.skipped.items())[-1:])
             raise ParityError(f"{model} runs on no made-up inputs, so no pass can be proven ({why}); give real inputs")
+
+    def _try(self, session: Session, case: Case) -> None:
+        """Keep a case that the original runs."""
+        try:
+            outputs = session.run(case.inputs)
+            _require_numbers(outputs)
+        except BackendError as error:
+            self.skipped[case.sizes] = str(error)
+            return
+        self.cases.append(case)
+        self.original.append(outputs)
+
+    def compare(self, before: Results, after: Results) -> Proof:
+        """`compare` at the original's precision."""
+        return compare(before, after, self._precision)
+
+    @property
+    def tolerance(self) -> float:
+        """What `compare` allows, as a part of an output's scale."""
+        return REWRITE[self._precision]
 
     def run(self, model: Path) -> list[dict[str, Array]]:
         """The outputs of another form of the model.
@@ -99,32 +126,39 @@ class Prover:
             session.close()
 
 
-def compare(before: Results, after: Results) -> Proof:
-    """Whether two forms give the same, within `REWRITE`; NaN and infinities must be the same."""
+def compare(before: Results, after: Results, precision: str = "float32") -> Proof:
+    """Whether two forms give the same, within `REWRITE`; NaN and infinities must be the same.
+
+    Args:
+        before: What is right.
+        after: What is compared with it.
+        precision: The coarsest that the network computes in: a float32 output of a network that computes in float16
+            is no more exact than that.
+    """
     greatest = 0.0
     for place, (expected, found) in enumerate(zip(before, after, strict=True)):
         if list(expected) != list(found):
             return Proof(math.inf, f"its outputs are {', '.join(found)}, not {', '.join(expected)}")
         for name, array in expected.items():
-            proof = _compare(name, array, found[name])
+            proof = _compare(name, array, found[name], precision)
             greatest = max(greatest, proof.difference)
             if proof.problem:
                 return Proof(greatest, proof.problem, place, proof.output)
     return Proof(greatest)
 
 
-def _compare(name: str, a: Array, b: Array) -> Proof:
+def _compare(name: str, a: Array, b: Array, precision: str) -> Proof:
     if a.dtype != b.dtype or a.shape != b.shape:
         return Proof(math.inf, f"output {name} is {b.dtype} {b.shape} instead of {a.dtype} {a.shape}")
-    difference = _difference(a, b)
-    tolerance = REWRITE.get(str(a.dtype), 0.0)
+    difference = relative_difference(a, b)
+    tolerance = max(REWRITE[str(a.dtype)], REWRITE[precision]) if str(a.dtype) in REWRITE else 0.0
     if difference > tolerance:
         problem = f"output {name} differs by {difference:.1e} of its scale, allowed are {tolerance:.0e}"
         return Proof(difference, problem, output=name)
     return Proof(difference)
 
 
-def _difference(a: Array, b: Array) -> float:
+def relative_difference(a: Array, b: Array) -> float:
     """Greatest absolute difference as a part of the greatest absolute value; 0 where both are the same."""
     if np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
         return 0.0

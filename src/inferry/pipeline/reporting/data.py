@@ -12,6 +12,7 @@ import numpy as np
 
 from inferry.core.bundle import Bundle
 from inferry.core.runs import BENCH, LEDGER, Run
+from inferry.pipeline.reporting.devices import devices_of
 from inferry.pipeline.reporting.figures import accuracy_of, facts_of
 from inferry.pipeline.reporting.files import (
     find_bundle,
@@ -69,6 +70,7 @@ def _part(view: View, run: Run, label: str, seconds: "array[float]") -> RunPart:
         accuracy=accuracy,
         ledger=ledger,
         speed=speed,
+        devices=devices_of(run, timings, accuracy, speed),
         doubts=(*accuracy.warnings, *_doubts(run, {LEDGER: ledger, BENCH: speed})),
         stages=stages_of(run, timings),
         lengths=_lengths(seconds, timings.get("plan"), bundle),

@@ -2,9 +2,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import parser
+from onnx_ir.passes.common import ShapeInferencePass
 
 from inferry.core.errors import UsageError
-from inferry.pipeline.optimising.cases import LADDER, made_up_cases
+from inferry.pipeline.optimising.cases import LADDER, made_up_cases, precision_of
 
 
 def parsed(inputs, body="y = Identity (x)", weights=""):
@@ -65,6 +66,44 @@ def test_lengths_fit_and_masks_never_hide_all():
             assert case.inputs[name][:, 0].all()
             assert set(np.unique(case.inputs[name])) <= {0, 1}
     assert not cases[-1].inputs["mask"].all()
+
+
+def test_masks_hide_the_ends_of_rows_as_padding_does():
+    cases = list(
+        made_up_cases(parsed("float[b, t] x, bool[b, t] seen, int64[b, t] mask, float[b, 1, t] float_mask"), 0)
+    )
+    for case in cases[1::2]:
+        for name in ("seen", "mask", "float_mask"):
+            rows = case.inputs[name].astype(int).reshape(-1, case.inputs[name].shape[-1])
+            assert (np.diff(rows, axis=-1) <= 0).all()
+            assert rows.min() == 0
+            assert rows[:, 0].all()
+            assert rows[0].all() == (len(rows) > 1)
+    assert any((np.diff(case.inputs["mask"], axis=-1) > 0).any() for case in cases[::2])
+
+
+def test_fixed_sizes_are_the_only_ones():
+    model = parsed("float[batch, t] x, float[batch, 3, u] z")
+    cases = list(made_up_cases(model, 0, {"t": 50}))
+    assert {case.inputs["x"].shape[1] for case in cases} == {50}
+    assert [case.inputs["z"].shape for case in cases[:3]] == [(1, 3, 4), (2, 3, 7), (3, 3, 16)]
+    whole = list(made_up_cases(model, 0, {"batch": 2, "t": 5, "u": 6}))
+    assert [case.sizes for case in whole] == ["batch=2, t=5, u=6"] * 3
+    assert not np.array_equal(whole[0].inputs["x"], whole[2].inputs["x"])
+
+
+@pytest.mark.parametrize(
+    ("body", "precision"),
+    [
+        ("h = Cast <to = 10> (x) a = Neg (h) y = Cast <to = 1> (a)", "float16"),
+        ("h = Constant <value = float16[1] {1}> () a = Cast <to = 1> (h) y = Add (x, a)", "float32"),
+        ("y = Neg (x)", "float32"),
+    ],
+)
+def test_the_precision_is_that_of_what_is_computed(body, precision):
+    model = parsed("float[b, 3] x", body)
+    ShapeInferencePass()(model)
+    assert precision_of(model) == precision
 
 
 def test_pixels_take_all_values():

@@ -7,7 +7,7 @@ import pytest
 from onnx import parser
 
 from inferry.core.errors import BackendError, ParityError
-from inferry.pipeline.optimising.cases import made_up_cases
+from inferry.pipeline.optimising.cases import Case, made_up_cases
 from inferry.pipeline.optimising.prover import CASES, Prover, compare
 
 
@@ -55,6 +55,31 @@ def test_two_files_on_the_same_inputs(tmp_path):
     assert "output y differs by 5.0e-04 of its scale, allowed are 1e-05" in proof.problem
     with pytest.raises(BackendError, match="cannot open"):
         prover.run(written(tmp_path / "d.onnx", "y = Add (x, missing)"))
+
+
+def test_real_cases_come_first_and_all_of_them_count(tmp_path):
+    model = written(tmp_path / "m.onnx", "y = Neg (x)")
+    real = [Case(f"real {size}", {"x": np.ones((1, size), np.float32)}) for size in range(1, 6)]
+    prover = Prover(model, made_up_cases(ir.load(model), 0), real=real)
+    assert [case.sizes for case in prover.cases] == [
+        *(f"real {size}" for size in range(1, 6)),
+        *("b=1, t=4", "b=2, t=7", "b=3, t=16"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "difference", "passes"),
+    [
+        (np.float32, 1e-3, {"float32": False, "float16": True}),
+        (np.float32, 4e-3, {"float32": False, "float16": False}),
+        (np.float16, 1e-3, {"float32": True, "float16": True}),
+        (np.int64, 1e-2, {"float32": False, "float16": False}),
+    ],
+)
+def test_the_coarsest_precision_counts(dtype, difference, passes):
+    before, after = arrays(1000, dtype=dtype), arrays(1000 * (1 + difference), dtype=dtype)
+    for precision, passed in passes.items():
+        assert (compare(before, after, precision).problem == "") is passed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,187 @@
+"""``run.sh`` of a pack: compiles, runs and collects on a machine that has CANN and nothing of ours.
+
+POSIX shell, because nothing else is certain there. The script stops at the first atc that fails, with atc's own exit
+code; an ais_bench that fails is named at the end, and the others still run.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+MODEL: Final = "model"
+"""Folder of the ONNX file and of what atc reads; atc runs in it."""
+
+INPUTS: Final = "inputs"
+"""The job folder (see `inferry.pipeline.jobs`)."""
+
+RESULTS: Final = "results"
+"""Folder that the script makes: what ais_bench wrote, and logs."""
+
+CHECKSUMS: Final = "SHA256SUMS"
+
+
+@dataclass(frozen=True, slots=True)
+class PackRun:
+    """One call of ais_bench.
+
+    Attributes:
+        name: Of its output folder, unique.
+        folders: Input folders in the model's order, relative to `INPUTS`.
+        options: That set the gear.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackUnit:
+    """One om, and what runs on it.
+
+    Attributes:
+        stem: Of the om, without the suffix.
+        command: atc's, as run in `MODEL`.
+        runs: In order.
+    """
+
+    stem: str
+    command: tuple[str, ...]
+    runs: tuple[PackRun, ...]
+
+
+_HEAD: Final = r"""#!/bin/sh
+# Compiles the model with atc, runs it with ais_bench on every prepared input, and collects what comes out.
+# Needs CANN (its set_env.sh sourced) and ais_bench. Usage: sh run.sh
+#   DEVICE=1 sh run.sh                  another NPU than number 0
+#   AIS_BENCH="ais_bench" sh run.sh     another way to call it than "python3 -m ais_bench"
+#   FORCE=1 sh run.sh                   compile and run again what is there already
+set -u
+umask 027
+export LC_ALL=C
+cd "$(dirname "$0")" || exit 1
+DEVICE="${DEVICE:-0}"
+AIS_BENCH="${AIS_BENCH:-python3 -m ais_bench}"
+FORCE="${FORCE:-}"
+failed=""
+
+say() { printf '%s\n' "$*"; }
+stop() { code=$1; shift; printf 'run.sh: %s\n' "$*" >&2; exit "$code"; }
+
+case "$PWD" in
+  *[!_A-Za-z0-9/.-]*) stop 1 "ais_bench refuses the path $PWD: letters, digits and _ - . only. Move this folder." ;;
+esac
+[ "$PWD" = "$(pwd -P)" ] || stop 1 "$PWD is reached through a link, which ais_bench refuses: cd to $(pwd -P)"
+command -v atc >/dev/null 2>&1 || stop 127 "atc is not on the PATH: source set_env.sh of CANN in this shell"
+# shellcheck disable=SC2086 # the variable may hold several words
+$AIS_BENCH --help >/dev/null 2>&1 || stop 127 "'$AIS_BENCH' cannot be run: install ais_bench, or set AIS_BENCH"
+if command -v sha256sum >/dev/null 2>&1; then
+  sha256sum --quiet -c @CHECKSUMS@ || stop 1 "files of this folder are missing or changed: copy it again"
+else
+  say "sha256sum is missing: the files are not checked"
+fi
+# ais_bench refuses files that others may write, which unpacking may have made of them.
+chmod -R go-w . || stop 1 "the modes of the files cannot be set"
+mkdir -p @RESULTS@/logs
+
+{
+  say "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  say "machine: $(uname -srm)"
+  say "device: $DEVICE"
+  say "ais_bench: $AIS_BENCH"
+  for folder in "${ASCEND_TOOLKIT_HOME:-}" "${ASCEND_HOME_PATH:-}"; do
+    [ -n "$folder" ] && [ -f "$folder/version.cfg" ] && say "cann: $(tr '\n' ' ' <"$folder/version.cfg")"
+  done
+  if command -v npu-smi >/dev/null 2>&1; then npu-smi info; else say "npu-smi: not found"; fi
+} >@RESULTS@/system.txt 2>&1
+
+# Sets $om to the file that atc made of a stem: some versions add the system to its name.
+find_om() {
+  om=""
+  for file in "@MODEL@/$1.om" "@MODEL@/$1"_linux_*.om; do
+    if [ -f "$file" ]; then om="$file"; fi
+  done
+}
+
+# compile STEM COMMAND...
+compile() {
+  stem=$1; shift
+  find_om "$stem"
+  if [ -n "$om" ] && [ -z "$FORCE" ] && [ -f "@MODEL@/$stem.compiled" ]; then
+    say "$stem: compiled before"
+    return
+  fi
+  rm -f "@MODEL@/$stem.compiled" "@MODEL@/$stem.om" "@MODEL@/$stem"_linux_*.om
+  say "$stem: atc compiles, which takes minutes ..."
+  log="@RESULTS@/logs/atc_$stem.log"
+  (cd @MODEL@ && "$@") >"$log" 2>&1
+  code=$?
+  if [ "$code" -ne 0 ]; then
+    cat "$log" >&2
+    stop "$code" "atc failed on $stem with the exit code $code"
+  fi
+  find_om "$stem"
+  grep -q 'ATC run success' "$log" || stop 1 "atc does not say that it succeeded on $stem; see $log"
+  [ -n "$om" ] || stop 1 "atc says that it succeeded, and there is no @MODEL@/$stem.om; see $log"
+  : >"@MODEL@/$stem.compiled"
+}
+
+# bench NAME FOLDERS OPTIONS...: runs on $om
+bench() {
+  name=$1; folders=$2; shift 2
+  summary="@RESULTS@/${name}_summary.json"
+  # The results of an older om are not those of this one.
+  made_by="@RESULTS@/logs/$name.om.cksum"
+  this="$(cksum <"$om")"
+  if [ -f "$summary" ] && [ -z "$FORCE" ] && [ "$(cat "$made_by" 2>/dev/null)" = "$this" ]; then
+    say "$name: run before"
+    return
+  fi
+  rm -rf "@RESULTS@/$name" "$summary"
+  say "$name: ais_bench runs ..."
+  log="@RESULTS@/logs/ais_bench_$name.log"
+  # shellcheck disable=SC2086 # the variable may hold several words
+  $AIS_BENCH --model "$om" --input "$folders" --output @RESULTS@ --output_dirname "$name" --outfmt BIN \
+    --device "$DEVICE" "$@" >"$log" 2>&1
+  code=$?
+  if [ "$code" -ne 0 ] || [ ! -f "$summary" ]; then
+    tail -n 20 "$log" >&2
+    say "$name: FAILED (exit code $code); see $log" >&2
+    # A summary of a failed run must not be taken for a result.
+    rm -f "$summary"
+    failed="$failed $name"
+    return
+  fi
+  say "$this" >"$made_by"
+  grep -E 'throughput|NPU_compute_time' "$log" || true
+}
+
+"""
+
+_TAIL: Final = r"""
+if [ -n "$failed" ]; then
+  stop 1 "failed:$failed. What succeeded is in @RESULTS@; sh run.sh tries the rest again"
+fi
+tar -czf @RESULTS@.tar.gz @RESULTS@ || stop 1 "@RESULTS@.tar.gz cannot be written"
+say "All done. Take @RESULTS@.tar.gz back, unpack it in this folder's copy there, and run:"
+say "  inferry postprocess BUNDLE --outputs @RESULTS@ --job @INPUTS@ --output RUN"
+"""
+
+
+def run_script(units: Sequence[PackUnit]) -> str:
+    """The text of run.sh.
+
+    Args:
+        units: In the order in which they are compiled and run.
+    """
+    lines = []
+    for unit in units:
+        lines.append(f"compile {shlex.join([unit.stem, *unit.command])}")
+        for run in unit.runs:
+            folders = ",".join(f"{INPUTS}/{folder}" for folder in run.folders)
+            lines.append(f"bench {shlex.join([run.name, folders, *run.options])}")
+    text = f"{_HEAD}{chr(10).join(lines)}\n{_TAIL}"
+    for name, value in (("CHECKSUMS", CHECKSUMS), ("RESULTS", RESULTS), ("MODEL", MODEL), ("INPUTS", INPUTS)):
+        text = text.replace(f"@{name}@", value)
+    return text

@@ -1,0 +1,210 @@
+"""Bundle to compiled artifact: shapes, command, linter, compiler."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import onnx_ir as ir
+
+from inferry.ascend.atc_log import Reading
+from inferry.ascend.atc_problem import Problem
+from inferry.ascend.atc_write import write_script
+from inferry.ascend.gear_set import GearSet
+from inferry.backends.ascend_model import Origin, write_origin
+from inferry.core.bundle import Bundle
+from inferry.core.compiled import CACHE, FILE, Compiled, read_compiled, write_compiled
+from inferry.core.errors import BundleError
+from inferry.core.files import atomic_folder
+from inferry.core.machine import package_version
+from inferry.passes.graph_facts import graph_facts
+from inferry.pipeline.compiling.draft import (
+    OPERATOR,
+    CompileOptions,
+    Draft,
+    draft_problems,
+    make_draft,
+    require_known,
+    write_files,
+)
+from inferry.pipeline.compiling.running import LOG, run_unit
+from inferry.pipeline.diagnosing.cann import cann_version
+from inferry.pipeline.half_precision import Drift, half_drift, mixed_drift
+
+__all__ = ["SCRIPT", "Compilation", "CompileOptions", "compile_bundle"]
+
+SCRIPT: Final = "atc.sh"
+_FROM_CACHE: Final = "../../../model.onnx"
+"""The graph, seen from an artifact's folder: atc takes no spaces in paths, so none but relative ones are written."""
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What came of it.
+
+    Attributes:
+        compiled: The artifact; nothing of it was written where there are problems.
+        gears: Its shapes.
+        problems: What atc would refuse.
+        ran: Whether atc ran now.
+        cached: Whether it was there already.
+        readings: What atc's output says, of each unit that ran.
+        notes: What a user should know, a sentence each.
+        drift: How far half precision moves the answers, emulated; None where it was not measured.
+    """
+
+    compiled: Compiled
+    gears: GearSet
+    problems: tuple[Problem, ...] = ()
+    ran: bool = False
+    cached: bool = False
+    readings: tuple[Reading, ...] = ()
+    notes: tuple[str, ...] = ()
+    drift: Drift | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether atc would refuse, or has refused, or has claimed a success that left no om."""
+        return bool(self.problems) or (self.ran and not self.compiled.is_complete)
+
+    @property
+    def exit_code(self) -> int:
+        """Of atc where it failed; 1 where the linter found something, or atc ended well without an om."""
+        codes = [unit.returncode for unit in self.compiled.units if self.ran and unit.returncode]
+        return codes[0] if codes else int(self.failed)
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "ok": not self.failed,
+            "compiled": self.compiled.is_complete and not self.problems,
+            "folder": str(self.compiled.folder),
+            "ran": self.ran,
+            "cached": self.cached,
+            "problems": [_problem(one) for one in self.problems],
+            "errors": [_problem(one) for reading in self.readings for one in reading.problems],
+            "notes": list(self.notes),
+            "drift": None if self.drift is None else self.drift.to_json(),
+            "artifact": self.compiled.to_json(),
+        }
+
+
+def compile_bundle(
+    bundle: Bundle,
+    options: CompileOptions,
+    *,
+    folder: Path | None = None,
+    model: str = _FROM_CACHE,
+    run: bool = True,
+    force: bool = False,
+    emulate: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Compilation:
+    """Compile a bundle's graph, or write what compiles it where there is no compiler.
+
+    Args:
+        bundle: Opened.
+        options: How.
+        folder: Where to write; it must exist. None for the bundle's cache, where an artifact that is already there is
+            given back.
+        model: The ONNX file, seen from `folder`.
+        run: Whether to run atc where it is on the PATH.
+        force: Compile again what is in the cache.
+        emulate: Whether to measure on this processor what fp16 does to the answers; for mixed it is always measured.
+        tell: Called before each command runs: it may take long, and its output goes into a file.
+
+    Raises:
+        UsageError: An option is unknown, sizes are missing, or AIPP cannot do the bundle's preprocessing.
+        ParityError: AIPP would normalise otherwise than the bundle's preprocessing.
+    """
+    require_known(options)
+    loaded = ir.load(bundle.model)
+    graph = graph_facts(loaded)
+    drift = _drift(bundle, loaded, options, emulate=emulate)
+    draft = make_draft(bundle, graph, options, model, drift.keep if drift and options.precision == "mixed" else ())
+    target = folder or bundle.path / CACHE / options.backend / draft.key
+    artifact = _artifact(bundle, options, draft, target)
+    planned = Compilation(artifact, draft.gears, notes=tuple(_notes(bundle, options)), drift=drift)
+    if problems := draft_problems(graph, draft):
+        return replace(planned, problems=problems)
+    atc = shutil.which("atc") if run else None
+    if folder is not None:
+        return _make(planned, draft.files, folder, atc, tell)
+    if not force and (found := _cached(target)) is not None:
+        return replace(planned, compiled=found, cached=True)
+    with atomic_folder(target) as temporary:
+        made = _make(planned, draft.files, temporary, atc, tell)
+    return replace(made, compiled=replace(made.compiled, folder=target))
+
+
+def _drift(bundle: Bundle, model: ir.Model, options: CompileOptions, *, emulate: bool) -> Drift | None:
+    """What half precision does to the answers, with what stays in float32; for mixed, this finds that first."""
+    if options.precision == "mixed":
+        return mixed_drift(bundle, aipp=options.aipp)
+    if options.precision == "fp32" or not emulate:
+        return None
+    kept = set(options.keep_fp32)
+    names = [node.name for node in model.graph if kept & {node.name, f"{OPERATOR}{node.op_type}"}]
+    return half_drift(bundle, [name for name in names if name], aipp=options.aipp)
+
+
+def _cached(target: Path) -> Compiled | None:
+    """The finished artifact at its place, if there is one; a broken one is made anew."""
+    try:
+        found = read_compiled(target) if (target / FILE).is_file() else None
+    except BundleError:
+        return None
+    return found if found is not None and found.is_complete else None
+
+
+def _artifact(bundle: Bundle, options: CompileOptions, draft: Draft, target: Path) -> Compiled:
+    return Compiled(
+        folder=target,
+        backend=options.backend,
+        device=options.soc,
+        precision=options.precision,
+        model_sha256=draft.model_sha256,
+        bundle=bundle.digest,
+        inputs=draft.inputs,
+        outputs=bundle.manifest.outputs,
+        units=draft.units,
+        tools={"inferry": package_version("inferry") or "unknown"},
+        aipp=options.aipp,
+    )
+
+
+def _make(
+    planned: Compilation, files: Mapping[str, str], folder: Path, atc: str | None, tell: Callable[[str], None]
+) -> Compilation:
+    """Write everything into a folder, and run atc where there is one, unit by unit up to the first that fails."""
+    compiled = replace(planned.compiled, folder=folder)
+    write_files(folder, {**files, SCRIPT: write_script([unit.command for unit in compiled.units])})
+    (folder / SCRIPT).chmod(0o755)
+    units, readings = list(compiled.units), []
+    for index, unit in enumerate(units if atc is not None else ()):
+        tell(f"atc compiles {unit.stem}; what it prints goes to {folder / LOG}")
+        done = run_unit(unit, folder, str(atc))
+        units[index] = done.unit
+        readings.append(done.reading)
+        if done.unit.om is None:
+            break
+        # What the om was made from: it alone says what may be padded and what is to be cut.
+        write_origin(folder / done.unit.om, Origin(compiled.inputs, compiled.outputs, compiled.precision))
+    tools = dict(compiled.tools)
+    if readings and (version := cann_version()):
+        tools["cann"] = version
+    compiled = replace(compiled, units=tuple(units), tools=tools)
+    write_compiled(compiled)
+    return replace(planned, compiled=compiled, ran=atc is not None, readings=tuple(readings))
+
+
+def _notes(bundle: Bundle, options: CompileOptions) -> Iterator[str]:
+    if bundle.manifest.parts:
+        yield f"{', '.join(bundle.manifest.parts)}: not compiled, runs on ONNX Runtime"
+    if options.aipp and options.precision == "fp32":
+        yield "AIPP hands the network its pictures in half precision; all that follows is fp32"
+
+
+def _problem(one: Problem) -> dict[str, str]:
+    return {"code": one.code, "found": one.found, "fix": one.fix}

@@ -1,0 +1,1 @@
+"""What `inferry.pipeline.compile` is made of."""

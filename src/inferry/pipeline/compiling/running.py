@@ -1,0 +1,74 @@
+"""Running a compiler: its output is kept, its exit code believed only where the file is there."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from inferry.ascend.atc_log import Reading, read_log
+from inferry.core.compiled import Unit
+
+LOG: Final = "atc.log"
+_PATIENCE: Final = 5.0
+"""Seconds between asking a compiler to end and ending it."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A unit after its command ran, and what the command's output says."""
+
+    unit: Unit
+    reading: Reading
+
+
+def run_unit(unit: Unit, folder: Path, atc: str) -> Ran:
+    """Run one command; its output is added to ``atc.log``.
+
+    Args:
+        unit: What to compile.
+        folder: Where the command runs, and where the om will lie.
+        atc: The program.
+
+    Returns:
+        The unit with its exit code, and with its om only where atc ended well, said so, and the file is there.
+    """
+    log = folder / LOG
+    with log.open("ab") as file:
+        file.write(f"$ {' '.join(unit.command)}\n".encode())
+        begin = file.tell()
+    returncode = _run((atc, *unit.command[1:]), folder, log)
+    reading = read_log(log.read_bytes()[begin:].decode("utf-8", errors="replace"))
+    om = find_om(folder, unit.stem) if returncode == 0 and reading.success else None
+    return Ran(replace(unit, returncode=returncode, om=om), reading)
+
+
+def find_om(folder: Path, stem: str) -> str | None:
+    """Name of a unit's om, which atc calls ``<stem>_linux_<architecture>.om`` where the om depends on the host."""
+    found = [folder / f"{stem}.om", *sorted(folder.glob(f"{stem}_linux_*.om"))]
+    return next((path.name for path in found if path.is_file() and path.stat().st_size), None)
+
+
+def _run(command: Sequence[str], folder: Path, log: Path) -> int:
+    """The exit code, as a shell would give it. An interruption ends the compiler and all that it has started."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(  # noqa: S603 -- the command is ours, word by word
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        code = process.wait()
+    except BaseException:
+        _end(process)
+        raise
+    return code if code >= 0 else 128 - code
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

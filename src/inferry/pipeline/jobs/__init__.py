@@ -1,0 +1,1 @@
+"""Data sets as files for a runtime elsewhere, and its outputs back as runs."""

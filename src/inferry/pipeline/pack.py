@@ -1,0 +1,240 @@
+"""Bundle and data set to a pack: one folder for a machine that has CANN and nothing of ours."""
+
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Literal
+
+from inferry.ascend.gear_set import Gear, GearSet
+from inferry.ascend.job_rules import FILE_MODE, FOLDER_MODE
+from inferry.ascend.pack_readme import readme_text
+from inferry.ascend.pack_script import CHECKSUMS, INPUTS, MODEL, RESULTS, PackRun, PackUnit, run_script
+from inferry.core.bundle import MODEL as ONNX
+from inferry.core.bundle import REWRITES, Bundle, open_bundle
+from inferry.core.errors import ParityError, UsageError
+from inferry.core.files import atomic_folder, sha256_of, to_json_text, write_atomic
+from inferry.core.machine import package_version
+from inferry.pipeline.compile import Compilation, CompileOptions, compile_bundle
+from inferry.pipeline.engine import Tally
+from inferry.pipeline.jobs.folder import JOB, Job
+from inferry.pipeline.jobs.preprocess import preprocess
+from inferry.pipeline.jobs.target import JobOptions
+from inferry.pipeline.optimize import optimize
+
+PACK: Final = "pack.json"
+SCRIPT: Final = "run.sh"
+README: Final = "README.txt"
+SCHEMA: Final = 1
+_ARCHIVES: Final[Mapping[str, Literal["w", "w:gz"]]] = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz"}
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """What goes into a pack.
+
+    Attributes:
+        soc: The chip that it is compiled for there.
+        target: Whose passes rewrite the graph first; None to leave it as it is.
+        precision: As for `inferry.pipeline.compile`.
+        job: The data set's part, and the shapes.
+    """
+
+    soc: str = "Ascend310P3"
+    target: str | None = "ascend310p"
+    precision: str = "fp32"
+    job: JobOptions = field(default_factory=JobOptions)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack.
+
+    Attributes:
+        path: The folder or archive.
+        units: What will be compiled and run.
+        job: The inputs in it.
+        compilation: How the graph will be compiled.
+        bytes: Of all files.
+    """
+
+    path: Path
+    units: tuple[PackUnit, ...]
+    job: Job
+    compilation: Compilation
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``, and the content of ``pack.json`` beside its schema."""
+        return {
+            "pack": str(self.path),
+            "bytes": self.bytes,
+            "bundle": self.job.config["bundle"],
+            "soc": self.compilation.compiled.device,
+            "precision": self.compilation.compiled.precision,
+            "counts": dict(self.job.counts),
+            "oms": [{"stem": unit.stem, "command": list(unit.command), "runs": _names(unit)} for unit in self.units],
+            "notes": list(self.compilation.notes),
+        }
+
+
+def pack(
+    bundle: str | Path,
+    data: str | Path | Sequence[Path],
+    output: str | Path,
+    options: PackOptions | None = None,
+    progress: Callable[[Tally], None] | None = None,
+) -> Pack:
+    """Put everything that an NPU's machine needs into one folder, or one archive.
+
+    Args:
+        bundle: The bundle's folder; what comes back is read with the same one.
+        data: The data set's path, or a list of files.
+        output: The folder, or a file that ends in ``.tar``, ``.tar.gz`` or ``.tgz``. It appears when all is written.
+        options: See `PackOptions`.
+        progress: Called after each sample.
+
+    Raises:
+        UsageError: Options contradict each other, ais_bench would refuse the path, or atc the command.
+        DatasetError: The data set as a whole cannot be read.
+        ParityError: A pass for the target was rolled back.
+        RunError: No sample could be processed.
+    """
+    options, target = options or PackOptions(), Path(output)
+    suffix = next((one for one in _ARCHIVES if target.name.endswith(one)), "")
+    _require_free(target, is_archive=bool(suffix))
+    opened = open_bundle(bundle)
+    if not suffix:
+        with atomic_folder(target) as work:
+            made = _write(work, opened, data, options, progress)
+        target.chmod(FOLDER_MODE)
+        return replace(made, path=target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".inferry-pack-", dir=target.parent) as name:
+        work = Path(name) / target.name.removesuffix(suffix)
+        work.mkdir(mode=FOLDER_MODE)
+        made = _write(work, opened, data, options, progress)
+        archive = Path(name) / target.name
+        with tarfile.open(archive, _ARCHIVES[suffix], format=tarfile.PAX_FORMAT) as file:
+            file.add(work, work.name, filter=_anonymous)
+        archive.replace(target)
+    return replace(made, path=target)
+
+
+def _require_free(target: Path, *, is_archive: bool) -> None:
+    """A pack may take an older pack's place, and nothing else's."""
+    free = not target.exists() or (target.is_file() if is_archive else _is_pack(target))
+    if not free:
+        raise UsageError(f"{target} exists and is no pack: choose another --output")
+
+
+def _is_pack(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / PACK).is_file() or not any(folder.iterdir()))
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Whoever unpacks it owns it, as ais_bench wants."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def _write(
+    work: Path,
+    bundle: Bundle,
+    data: str | Path | Sequence[Path],
+    options: PackOptions,
+    progress: Callable[[Tally], None] | None,
+) -> Pack:
+    """All files, into a folder that exists."""
+    job = preprocess(bundle.path, data, work / INPUTS, options.job, progress)
+    # What comes back is signed with it.
+    job = replace(job, compiled={"device": options.soc, "precision": options.precision})
+    write_atomic(work / INPUTS / JOB, to_json_text(job.to_json()))
+    model = work / MODEL
+    model.mkdir()
+    with TemporaryDirectory(prefix=".inferry-optimised-", dir=work.parent) as name:
+        optimised = bundle if options.target is None else _optimised(bundle, Path(name) / "bundle", options.target)
+        for file in (ONNX, f"{ONNX}.data", REWRITES):
+            if (optimised.path / file).is_file():
+                shutil.copyfile(optimised.path / file, model / file)
+        compilation = _commands(optimised, model, job, options)
+    units = _units(compilation, job)
+    made = Pack(work, units, job, compilation, 0)
+    _finish(work, made)
+    return replace(made, bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()))
+
+
+def _optimised(bundle: Bundle, folder: Path, target: str) -> Bundle:
+    ledger = optimize(bundle.path, folder, target=target)
+    if not ledger.ok:
+        said = [f"{entry.name} was rolled back: {entry.problem}" for entry in ledger.rolled_back]
+        raise ParityError(
+            f"the graph cannot be rewritten for {target}: {'; '.join([*said, *ledger.problems])}. Look at it with "
+            f"`inferry optimize`, or leave the graph as it is with --no-optimize"
+        )
+    return open_bundle(folder)
+
+
+def _commands(bundle: Bundle, folder: Path, job: Job, options: PackOptions) -> Compilation:
+    """What will be compiled: one om with all gears if ais_bench's command line can name them, else one for each."""
+    wanted = CompileOptions(
+        soc=options.soc,
+        precision=options.precision,
+        gears=job.gears,
+        split=not job.gears.addressable,
+        fp16_inputs=options.job.fp16_inputs,
+        aipp=options.job.aipp,
+    )
+    made = compile_bundle(bundle, wanted, folder=folder, model=ONNX, run=False)
+    if made.problems:
+        listed = "\n".join(f"  {one.code}: {one.found}. {one.fix}" for one in made.problems)
+        raise UsageError(f"atc would refuse to compile this:\n{listed}")
+    return made
+
+
+def _units(compilation: Compilation, job: Job) -> tuple[PackUnit, ...]:
+    """Each om with the runs of its gears; an om of a shape that no sample has is not compiled."""
+    units = []
+    for unit in compilation.compiled.units:
+        gears = GearSet(job.gears.inputs, tuple(Gear(row["batch"], row["sizes"]) for row in unit.gears))
+        names = {gear.name for gear in gears.gears}
+        runs = tuple(
+            PackRun(
+                run.name,
+                tuple(f"{run.part.folder}/{folder}" for folder in run.part.inputs),
+                gears.ais_bench_options(run.gear),
+            )
+            for run in job.runs
+            if run.gear.name in names
+        )
+        if runs:
+            units.append(PackUnit(unit.stem, unit.command, runs))
+    return tuple(units)
+
+
+def _finish(work: Path, made: Pack) -> None:
+    """The script, the readme, the description, and at last the checksums of all files."""
+    version = package_version("inferry") or "unknown"
+    row = {"schema": SCHEMA, "inferry": version, **made.to_json()}
+    write_atomic(
+        work / PACK, to_json_text({name: value for name, value in row.items() if name not in {"pack", "bytes"}})
+    )
+    (work / SCRIPT).write_text(run_script(made.units), encoding="ascii")
+    compiled = made.compilation.compiled
+    text = readme_text(made.units, compiled.device, compiled.precision, made.job.counts, version)
+    (work / README).write_text(text, encoding="utf-8")
+    files = sorted(path for path in work.rglob("*") if path.is_file())
+    lines = [f"{sha256_of(path)}  {path.relative_to(work)}\n" for path in files]
+    (work / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    for path in (*files, work / CHECKSUMS, work / MODEL, work / INPUTS):
+        path.chmod(FOLDER_MODE if path.is_dir() or path.suffix == ".sh" else FILE_MODE)
+
+
+def _names(unit: PackUnit) -> list[str]:
+    return [run.name for run in unit.runs]
+
+
+__all__ = ["RESULTS", "Pack", "PackOptions", "pack"]

@@ -1,0 +1,189 @@
+"""run.sh, with stand-ins for atc and ais_bench that do what they are told by files in the pack."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inferry.ascend.pack_script import PackRun, PackUnit, run_script
+
+ATC = r"""#!/bin/sh
+echo "atc $*" >>../calls
+[ -f ../atc.fails ] && { echo "E10018: wrong"; exit "$(cat ../atc.fails)"; }
+[ -f ../atc.silent ] || echo "ATC run success, welcome to the next use."
+for word in "$@"; do case "$word" in --output=*) stem="${word#--output=}" ;; esac; done
+[ -f ../atc.empty ] || echo om >"$stem$(cat ../atc.suffix 2>/dev/null).om"
+"""
+BENCH = r"""#!/bin/sh
+[ "$1" = --help ] && exit 0
+echo "ais_bench $*" >>calls
+while [ $# -gt 0 ]; do case "$1" in --output_dirname) name=$2 ;; --output) out=$2 ;; esac; shift; done
+mkdir -p "$out/$name"
+[ -f "$name.fails" ] && { echo broken; exit 3; }
+[ -f "$name.nothing" ] || echo '{}' >"$out/${name}_summary.json"
+echo "[INFO] throughput 1000*batchsize.mean(1)/NPU_compute_time.mean(2): 500.0"
+"""
+UNITS = (
+    PackUnit(
+        "model",
+        ("atc", "--model=model.onnx", "--output=model", "--input_shape=a:1,2;b:1"),
+        (
+            PackRun("long_b1", ("long/00_a", "long/01_b"), ("--dymDims", "a:1,2;b:1")),
+            PackRun("long_b4", ("long/00_a", "long/01_b"), ("--dymDims", "a:4,2;b:4")),
+        ),
+    ),
+)
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """A pack with the stand-ins beside it."""
+    folder = tmp_path / "pack"
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.onnx").write_text("graph")
+    (folder / "run.sh").write_text(run_script(UNITS))
+    seal(folder)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (("atc", ATC), ("ais_bench", BENCH)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    return folder
+
+
+def seal(folder):
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "SHA256SUMS"
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def run(folder, **variables):
+    path = os.pathsep.join([str(folder.parent / "bin"), "/usr/bin", "/bin"])
+    environment = {"PATH": path, "AIS_BENCH": "ais_bench", **variables}
+    return subprocess.run(
+        ["sh", str(folder / "run.sh")], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def calls(folder):
+    file = folder / "calls"
+    return file.read_text().splitlines() if file.is_file() else []
+
+
+def test_shellcheck_finds_nothing(tmp_path):
+    file = tmp_path / "run.sh"
+    file.write_text(run_script(UNITS))
+    checker = Path(sys.executable).with_name("shellcheck")
+    found = subprocess.run([checker, "--shell=sh", file], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (0, "")
+
+
+def test_it_compiles_once_and_runs_every_gear(pack):
+    done = run(pack, DEVICE="3")
+    assert done.returncode == 0, done.stderr
+    atc, *benches = calls(pack)
+    assert atc == "atc --model=model.onnx --output=model --input_shape=a:1,2;b:1"
+    folders = "inputs/long/00_a,inputs/long/01_b"
+    assert benches == [
+        f"ais_bench --model model/model.om --input {folders} --output results --output_dirname long_b{batch} "
+        f"--outfmt BIN --device 3 --dymDims a:{batch},2;b:{batch}"
+        for batch in (1, 4)
+    ]
+    assert "throughput" in done.stdout
+    assert (pack / "results.tar.gz").is_file()
+    assert "device: 3" in (pack / "results" / "system.txt").read_text()
+
+
+def test_what_is_done_is_not_done_again_unless_forced(pack):
+    run(pack)
+    first = calls(pack)
+    assert run(pack).returncode == 0
+    assert calls(pack) == first
+    assert run(pack, FORCE="1").returncode == 0
+    assert calls(pack) == first * 2
+
+
+def test_results_of_another_om_are_made_again(pack):
+    run(pack)
+    (pack / "model" / "model.om").write_text("another")
+    assert run(pack).returncode == 0
+    assert [line.split()[0] for line in calls(pack)] == ["atc", *["ais_bench"] * 4]
+
+
+def test_an_om_that_is_named_after_the_system_is_found(pack):
+    (pack / "atc.suffix").write_text("_linux_aarch64")
+    assert run(pack).returncode == 0
+    assert "--model model/model_linux_aarch64.om " in calls(pack)[1]
+
+
+def test_the_exit_code_of_atc_is_passed_on(pack):
+    (pack / "atc.fails").write_text("17")
+    done = run(pack)
+    assert done.returncode == 17
+    assert "E10018: wrong" in done.stderr
+    assert len(calls(pack)) == 1
+    assert not (pack / "results.tar.gz").exists()
+
+
+@pytest.mark.parametrize(("lie", "said"), [("atc.silent", "does not say"), ("atc.empty", "there is no model/model.om")])
+def test_a_success_of_atc_is_not_believed_without_its_words_and_its_file(pack, lie, said):
+    (pack / lie).touch()
+    done = run(pack)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(calls(pack)) == 1
+
+
+@pytest.mark.parametrize("how", ["fails", "nothing"])
+def test_a_gear_that_fails_is_named_and_the_others_run(pack, how):
+    (pack / f"long_b1.{how}").touch()
+    done = run(pack)
+    assert done.returncode == 1
+    assert "failed: long_b1" in done.stderr
+    assert (pack / "results" / "long_b4_summary.json").is_file()
+    assert not (pack / "results.tar.gz").exists()
+    (pack / f"long_b1.{how}").unlink()
+    assert run(pack).returncode == 0
+    assert [line.split("--output_dirname ")[1].split()[0] for line in calls(pack)[1:]] == [
+        "long_b1",
+        "long_b4",
+        "long_b1",
+    ]
+
+
+def test_changed_files_are_refused(pack):
+    (pack / "model" / "model.onnx").write_text("another")
+    done = run(pack)
+    assert done.returncode == 1
+    assert "missing or changed" in done.stderr
+    assert calls(pack) == []
+
+
+def test_a_path_that_ais_bench_refuses_is_said_first(pack):
+    moved = pack.parent / "with space"
+    pack.rename(moved)
+    done = run(moved)
+    assert done.returncode == 1
+    assert "letters, digits" in done.stderr
+    assert calls(moved) == []
+
+
+@pytest.mark.parametrize(("missing", "said"), [("atc", "set_env.sh"), ("ais_bench", "cannot be run")])
+def test_a_missing_program_is_said_first(pack, missing, said):
+    (pack.parent / "bin" / missing).unlink()
+    done = run(pack)
+    assert done.returncode == 127
+    assert said in done.stderr
+    assert calls(pack) == []
+
+
+def test_modes_that_ais_bench_refuses_are_mended(pack):
+    (pack / "model").chmod(0o777)
+    assert run(pack).returncode == 0
+    assert not (pack / "model").stat().st_mode & 0o022

@@ -1,0 +1,396 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from inferry.ascend.gear_set import Gear, GearSet
+from inferry.backends.ascend_model import read_origin
+from inferry.core.bundle import open_bundle, verify
+from inferry.core.compiled import FILE, find_compiled, read_compiled
+from inferry.core.errors import UsageError
+from inferry.pipeline.compile import SCRIPT, CompileOptions, compile_bundle
+from inferry.pipeline.compiling.running import LOG
+
+P3 = "Ascend310P3"
+OPTIONS = CompileOptions(soc=P3, precision="fp16", sizes={"samples": (16_000,)}, batch_sizes=(1, 4))
+
+
+@pytest.fixture
+def bundle(tiny_bundle, tmp_path):
+    """A copy whose cache may be written."""
+    return open_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def no_atc(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+
+
+@pytest.fixture
+def atc(monkeypatch, tmp_path):
+    """Puts an atc on the PATH whose body is shell; each run adds a line to the file that is given back."""
+    calls = tmp_path / "calls"
+
+    def install(body):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        stem = 'for word in "$@"; do case $word in --output=*) stem=${word#*=};; esac; done'
+        (folder / "atc").write_text(f'#!/bin/sh\necho "$@" >> {calls}\n{stem}\n{body}\n', encoding="utf-8")
+        (folder / "atc").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        return calls
+
+    return install
+
+
+GOOD = 'echo om > "$stem.om"; echo "ATC run success, welcome to the next use."'
+
+
+def artifacts(bundle):
+    return find_compiled(bundle.model, "ascend")
+
+
+def test_without_atc_the_command_is_written_and_nothing_is_claimed(bundle, no_atc):
+    made = compile_bundle(bundle, OPTIONS)
+    assert not made.ran
+    assert not made.failed
+    assert made.exit_code == 0
+    (found,) = artifacts(bundle)
+    assert found == made.compiled
+    assert not found.is_complete
+    assert found.units[0].om is None
+    assert sorted(path.name for path in found.folder.iterdir()) == [SCRIPT, FILE]
+    assert os.access(found.folder / SCRIPT, os.X_OK)
+    assert verify(bundle.path).problems == ()
+
+
+def test_the_artifact_describes_itself(bundle, no_atc):
+    made = compile_bundle(bundle, OPTIONS).compiled
+    assert (made.backend, made.device, made.precision, made.bundle) == ("ascend", P3, "fp16", bundle.digest)
+    assert made.key.startswith(f"{P3}-fp16-")
+    assert made.inputs == bundle.manifest.inputs
+    assert made.outputs == bundle.manifest.outputs
+    assert [dict(gear) for gear in made.units[0].gears] == [
+        {"batch": rows, "sizes": {"samples": 16_000}} for rows in (1, 4)
+    ]
+    assert made.model_sha256 == bundle.manifest.files["model.onnx"].sha256
+
+
+def test_the_simulated_atc_compiles_what_is_written(bundle, cann, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
+    made = compile_bundle(bundle, OPTIONS)
+    log = (made.compiled.folder / LOG).read_text(encoding="utf-8")
+    assert made.ran, log
+    assert not made.failed, log
+    unit = made.compiled.units[0]
+    assert (unit.om, unit.returncode) == ("model.om", 0)
+    assert log.startswith("$ atc --model=../../../model.onnx")
+    origin = read_origin(made.compiled.folder / "model.om")
+    assert (origin.inputs, origin.outputs, origin.precision) == (
+        bundle.manifest.inputs,
+        bundle.manifest.outputs,
+        "fp16",
+    )
+
+
+def test_the_script_compiles_what_compile_compiles(bundle, cann, monkeypatch, tmp_path):
+    written = compile_bundle(bundle, OPTIONS, run=False).compiled.folder
+    environment = {**os.environ, "PATH": f"{cann.install(tmp_path)}:{os.environ['PATH']}"}
+    ran = subprocess.run([written / SCRIPT], env=environment, cwd="/", check=True, capture_output=True, text=True)
+    assert "ATC run success" in ran.stdout
+    assert (written / "model.om").is_file()
+
+
+def test_the_version_of_cann_is_recorded_where_it_compiled(bundle, atc, monkeypatch, tmp_path):
+    (tmp_path / "cann").mkdir()
+    (tmp_path / "cann" / "version.cfg").write_text("toolkit_running_version=[7.3.0.1.231:8.0.RC2]\n", encoding="utf-8")
+    monkeypatch.setenv("ASCEND_TOOLKIT_HOME", str(tmp_path / "cann"))
+    assert "cann" not in compile_bundle(bundle, OPTIONS, run=False).compiled.tools
+    atc(GOOD)
+    assert compile_bundle(bundle, OPTIONS).compiled.tools["cann"] == "8.0.RC2"
+
+
+def test_a_second_identical_compile_is_found_in_the_cache(bundle, atc):
+    calls = atc(GOOD)
+    first = compile_bundle(bundle, OPTIONS)
+    again = compile_bundle(bundle, OPTIONS)
+    assert (first.cached, again.cached) == (False, True)
+    assert (again.ran, again.failed) == (False, False)
+    assert again.compiled == first.compiled
+    assert len(calls.read_text(encoding="utf-8").splitlines()) == 1
+    assert compile_bundle(bundle, OPTIONS, force=True).ran
+    assert len(calls.read_text(encoding="utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"precision": "fp32"},
+        {"soc": "Ascend910B3"},
+        {"batch_sizes": (1, 8)},
+        {"sizes": {"samples": (32_000,)}},
+        {"split": True},
+        {"fusion_off": ("SoftmaxFusionPass",)},
+        {"fp16_inputs": True},
+        {"keep_fp32": ("Type:Softmax",)},
+    ],
+)
+def test_what_decides_the_om_is_in_its_key(bundle, no_atc, change):
+    keys = {compile_bundle(bundle, options).compiled.key for options in (OPTIONS, replace(OPTIONS, **change))}
+    assert len(keys) == len(artifacts(bundle)) == 2
+
+
+def test_the_key_follows_what_the_files_say(bundle, no_atc):
+    options = [replace(OPTIONS, fusion_off=(name,)) for name in ("AFusionPass", "BFusionPass")]
+    first, second = (compile_bundle(bundle, one).compiled for one in options)
+    assert first.units[0].command == second.units[0].command
+    assert first.key != second.key
+
+
+def test_the_key_follows_the_graph_itself(bundle, no_atc):
+    first = compile_bundle(bundle, OPTIONS).compiled
+    model = onnx.load(bundle.model)
+    model.producer_name = "someone else"
+    onnx.save(model, bundle.model)
+    second = compile_bundle(bundle, OPTIONS).compiled
+    assert first.key != second.key
+    assert first.model_sha256 != second.model_sha256
+
+
+def test_what_was_only_written_is_compiled_once_atc_is_there(bundle, atc):
+    written = compile_bundle(bundle, OPTIONS, run=False)
+    atc(GOOD)
+    made = compile_bundle(bundle, OPTIONS)
+    assert made.compiled.key == written.compiled.key
+    assert (made.ran, made.cached) == (True, False)
+    assert read_compiled(made.compiled.folder).is_complete
+
+
+def test_an_om_that_went_missing_is_compiled_again(bundle, atc):
+    atc(GOOD)
+    (compile_bundle(bundle, OPTIONS).compiled.folder / "model.om").unlink()
+    assert compile_bundle(bundle, OPTIONS).ran
+
+
+def test_a_broken_description_is_written_anew(bundle, atc):
+    atc(GOOD)
+    (compile_bundle(bundle, OPTIONS).compiled.folder / FILE).write_text("{", encoding="utf-8")
+    assert compile_bundle(bundle, OPTIONS).ran
+    assert artifacts(bundle)[0].is_complete
+
+
+@pytest.mark.parametrize("name", ["model_linux_aarch64.om", "model_linux_x86_64.om"])
+def test_an_om_that_atc_renames_is_found(bundle, atc, name):
+    atc(f'echo om > {name}; echo "ATC run success"')
+    made = compile_bundle(bundle, OPTIONS)
+    assert made.compiled.units[0].om == name
+    assert read_origin(made.compiled.folder / name) is not None
+
+
+FAILURES = [  # what atc does, our exit code, what is told
+    ('echo "E10016: Opname a is not found."; exit 5', 5, "E10016"),
+    ('echo om > "$stem.om"; echo "E40000: no kernel"; exit 1', 1, "E40000"),
+    ('echo om > "$stem.om"; echo "done"', 1, "atc"),
+    ('echo om > "$stem.om"; echo "ATC run success"; exit 2', 2, None),
+    ('echo "ATC run success"', 1, None),
+    ('touch "$stem.om"; echo "ATC run success"', 1, None),
+    ('echo "ATC run success"; kill -9 $$', 137, None),
+]
+
+
+@pytest.mark.parametrize(("body", "code", "told"), FAILURES)
+def test_no_success_is_claimed_that_did_not_happen(bundle, atc, body, code, told):
+    atc(body)
+    made = compile_bundle(bundle, OPTIONS)
+    assert made.ran
+    assert made.failed
+    assert made.exit_code == code
+    assert [problem.code for problem in made.readings[0].problems] == ([told] if told else [])
+    (found,) = artifacts(bundle)
+    assert found.units[0].om is None
+    assert not found.is_complete
+    assert not made.to_json()["ok"]
+    assert not made.to_json()["compiled"]
+    assert (found.folder / LOG).is_file()
+    assert not (found.folder / "model.json").exists()
+
+
+def test_a_failure_is_not_kept_as_an_answer(bundle, atc):
+    atc("exit 3")
+    assert compile_bundle(bundle, OPTIONS).exit_code == 3
+    atc(GOOD)
+    assert not compile_bundle(bundle, OPTIONS).failed
+
+
+def test_what_runs_is_told_with_its_log(bundle, atc):
+    atc(GOOD)
+    told = []
+    compile_bundle(bundle, replace(OPTIONS, split=True), tell=told.append)
+    assert [text.partition(";")[0] for text in told] == [
+        "atc compiles model_samples16000_b1",
+        "atc compiles model_samples16000_b4",
+    ]
+    assert all(text.endswith(LOG) for text in told)
+
+
+def test_split_makes_one_static_om_for_each_shape(bundle, atc):
+    calls = atc(GOOD)
+    made = compile_bundle(bundle, replace(OPTIONS, split=True))
+    assert [unit.stem for unit in made.compiled.units] == ["model_samples16000_b1", "model_samples16000_b4"]
+    assert [unit.om for unit in made.compiled.units] == ["model_samples16000_b1.om", "model_samples16000_b4.om"]
+    assert "dynamic" not in calls.read_text(encoding="utf-8")
+    assert made.compiled.is_complete
+
+
+def test_the_first_om_that_fails_ends_a_split_compile(bundle, atc):
+    calls = atc("exit 4")
+    made = compile_bundle(bundle, replace(OPTIONS, split=True))
+    assert [unit.returncode for unit in made.compiled.units] == [4, None]
+    assert made.exit_code == 4
+    assert len(calls.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_an_interruption_ends_atc_and_leaves_nothing(tiny_bundle, atc, tmp_path):
+    bundle = shutil.copytree(tiny_bundle.path, tmp_path / "bundle")
+    atc(f"echo $$ > {tmp_path}/pid; sleep 60 & echo $! >> {tmp_path}/pid; wait")
+    words = ["-m", "inferry", "compile", str(bundle), "--soc", P3, "--sizes", "samples=16000"]
+    process = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() or (tmp_path / "pid").read_text().count("\n") < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "nothing was written" in said
+    assert list((bundle / "compiled" / "ascend").iterdir()) == []
+    for pid in (tmp_path / "pid").read_text().split():
+        assert not is_running(int(pid))
+
+
+def is_running(pid):
+    """A child of atc that nobody waits for may stay a zombie, which runs no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_atc_would_refuse_is_neither_run_nor_written(bundle, atc):
+    calls = atc(GOOD)
+    model = onnx.load(bundle.model)
+    model.opset_import[0].version = 21
+    onnx.save(model, bundle.model)
+    made = compile_bundle(bundle, OPTIONS)
+    assert [problem.code for problem in made.problems] == ["E16002"]
+    assert (made.failed, made.ran, made.exit_code) == (True, False, 1)
+    assert made.to_json()["problems"][0]["code"] == "E16002"
+    assert not calls.exists()
+    assert artifacts(bundle) == ()
+
+
+WRONG = [
+    ({"soc": ""}, "no chip is given.*npu-smi"),
+    ({"soc": "Hopper"}, "'Hopper' is not known.*Ascend310P3"),
+    ({"precision": "int8"}, "'int8' is not known.*fp32, fp16, mixed"),
+    ({"backend": "onnxruntime"}, "onnxruntime needs no compiling"),
+    ({"backend": "tensorrt"}, "no compiler for the backend 'tensorrt'"),
+    ({"aipp": True, "fp16_inputs": True}, "exclude each other"),
+    ({"keep_fp32": ("nothing",)}, "the graph has no node 'nothing'"),
+    ({"keep_fp32": ("Type:Softmax",), "precision": "fp32"}, "keep_dtype has no effect beside --precision_mode_v2"),
+    ({"fp16_inputs": True, "precision": "fp32"}, "rounds what goes in"),
+    ({"sizes": {}}, "no size is given for samples"),
+    ({"sizes": {"tokens": (1,)}}, "unknown dimension 'tokens'"),
+    ({"batch_sizes": tuple(range(1, 102))}, "101 gears; Ascend310P3 takes at most 100"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_options_that_cannot_be_meant_are_refused(bundle, no_atc, change, message):
+    with pytest.raises(UsageError, match=message):
+        compile_bundle(bundle, replace(OPTIONS, **change))
+    assert artifacts(bundle) == ()
+
+
+def test_a_folder_of_ones_own_has_no_cache(bundle, atc, tmp_path):
+    calls = atc(GOOD)
+    folder = tmp_path / "package"
+    folder.mkdir()
+    for _ in range(2):
+        made = compile_bundle(bundle, OPTIONS, folder=folder, model="model.onnx", run=False)
+    assert made.compiled.folder == folder
+    assert not made.cached
+    assert made.compiled.units[0].command[1] == "--model=model.onnx"
+    assert "--model=model.onnx" in (folder / SCRIPT).read_text(encoding="utf-8")
+    assert not calls.exists()
+    assert artifacts(bundle) == ()
+
+
+def test_fusion_passes_are_switched_off_in_a_file(bundle, no_atc):
+    made = compile_bundle(bundle, replace(OPTIONS, fusion_off=("AFusionPass", "BFusionPass"))).compiled
+    assert "--fusion_switch_file=fusion_switch.cfg" in made.units[0].command
+    text = (made.folder / "fusion_switch.cfg").read_text(encoding="utf-8")
+    assert text == "AFusionPass:off\nBFusionPass:off\n"
+
+
+def test_gears_may_be_given_as_they_are(bundle, no_atc):
+    gears = GearSet(bundle.manifest.inputs, (Gear(2, {"samples": 8_000}),))
+    made = compile_bundle(bundle, CompileOptions(P3, gears=gears))
+    assert made.gears == gears
+    assert "--input_shape=input_values:2,8000;input_lengths:2" in made.compiled.units[0].command
+
+
+def test_half_precision_inputs_are_named_and_described(bundle, no_atc):
+    made = compile_bundle(bundle, replace(OPTIONS, fp16_inputs=True)).compiled
+    assert "--input_fp16_nodes=input_values" in made.units[0].command
+    assert [spec.dtype for spec in made.inputs] == ["float16", "int64"]
+    assert [spec.dims for spec in made.inputs] == [spec.dims for spec in bundle.manifest.inputs]
+
+
+def test_sounds_have_no_aipp(bundle, no_atc):
+    with pytest.raises(UsageError, match="AIPP prepares pictures"):
+        compile_bundle(bundle, replace(OPTIONS, aipp=True))
+
+
+def test_nodes_that_stay_in_float32_are_written_into_a_file(bundle, cann, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
+    node = onnx.load(bundle.model).graph.node[-1].name
+    made = compile_bundle(bundle, replace(OPTIONS, keep_fp32=(node, "Type:Softmax"))).compiled
+    assert made.is_complete, (made.folder / LOG).read_text(encoding="utf-8")
+    assert "--keep_dtype=keep_dtype.cfg" in made.units[0].command
+    text = (made.folder / "keep_dtype.cfg").read_text(encoding="utf-8")
+    assert text == f"{node}\nOpType::SoftmaxV2\n"
+
+
+def test_mixed_keeps_what_leaves_the_range_of_half_precision(bundle, cann, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
+    model = onnx.load(bundle.model)
+    name = next(node.input[1] for node in model.graph.node if node.name == "lm_head/MatMul")
+    weight = next(one for one in model.graph.initializer if one.name == name)
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1e6), weight.name))
+    onnx.save(model, bundle.model)
+    made = compile_bundle(bundle, replace(OPTIONS, precision="mixed", keep_fp32=("lm_head/Add",)))
+    assert made.compiled.is_complete, (made.compiled.folder / LOG).read_text(encoding="utf-8")
+    assert "--precision_mode_v2=fp16" in made.compiled.units[0].command
+    kept = (made.compiled.folder / "keep_dtype.cfg").read_text(encoding="utf-8").split()
+    assert "lm_head/MatMul" in kept
+    assert set(kept) == {"lm_head/Add", *made.drift.keep}
+    assert len(kept) == len(set(kept))
+
+
+def test_half_precision_is_emulated_where_that_is_asked_for(bundle, no_atc):
+    assert compile_bundle(bundle, OPTIONS).drift is None
+    assert compile_bundle(bundle, replace(OPTIONS, precision="fp32"), emulate=True).drift is None
+    made = compile_bundle(bundle, replace(OPTIONS, keep_fp32=("lm_head/Add", "Type:Softmax")), emulate=True)
+    assert "lm_head/Add" in made.drift.keep
+    assert len(made.drift.keep) > 1
+    assert made.to_json()["drift"]["note"] == "emulated on this CPU, not measured on an NPU"
