@@ -57,10 +57,11 @@ def _session(file: Path) -> ort.InferenceSession:
 
 
 def _measure(case: Case, sessions: dict[str, Any], rounds: int) -> None:
-    """Print one line a variant; the first round does not count, and every other one goes backwards."""
+    """Print one line a variant; the first round does not count, and each begins with another variant."""
     seconds: dict[str, list[float]] = {names: [] for names in sessions}
+    order = list(sessions)
     for turn in range(rounds + 1):
-        for names in list(sessions)[:: -1 if turn % 2 else 1]:
+        for names in (*order[turn % len(order) :], *order[: turn % len(order)]):
             start = thread_time()
             sessions[names].run(None, dict(case.inputs))
             seconds[names].append(thread_time() - start)

@@ -83,7 +83,7 @@ def choose_artifact(model: Path, precision: str, soc: str) -> Compiled:
         (own, f"what is compiled ({_names(made)}) was made from another graph"),
         (whole, f"what is there ({_names(own)}) was only written: atc did not run, or failed"),
         (on_chip, f"it is compiled for {_devices(whole)}, and this chip is {soc}"),
-        (as_graph, f"what is compiled ({_names(on_chip)}) takes raw pixels for ais_bench, not what the graph takes"),
+        (as_graph, f"what is compiled ({_names(on_chip)}) takes raw pixels (--aipp), not what the graph takes"),
     )
     for left, reason in steps:
         if not left:

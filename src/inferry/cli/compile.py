@@ -1,5 +1,6 @@
 """``inferry compile``."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -44,6 +45,10 @@ def command(
     emulate: Annotated[
         bool, typer.Option("--emulate/--no-emulate", help="Measure on this processor what fp16 does to the answers.")
     ] = True,
+    data: Annotated[
+        Path | None, typer.Option(help="Data set on which that is measured; default: the family's probes.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most samples of it; default: 32 of all lengths.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compile again what is there already.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -64,6 +69,8 @@ def command(
         fusion_off=tuple(fusion_off or ()),
         fp16_inputs=fp16_inputs,
         aipp=aipp,
+        data=data,
+        limit=limit,
     )
     try:
         made = compile_bundle(open_bundle(bundle), options, force=force, emulate=emulate, tell=_tell)

@@ -83,7 +83,8 @@ def _show(made: "Pack") -> None:
     )
     rows = [(unit.stem, run.name, " ".join(run.options) or "static") for unit in made.units for run in unit.runs]
     console.out.print(console.table("om", "run", "ais_bench is told", rows=rows))
-    for note in made.compilation.notes:
+    drift = made.compilation.drift
+    for note in (*(drift.lines if drift else ()), *made.compilation.notes):
         console.out.print(console.escape(note))
     console.out.print(
         "Nothing was compiled here. On the NPU's machine run: sh run.sh; then, with what comes back, here:\n"

@@ -20,7 +20,8 @@ _NEAR: Final = 1e-3
 class FuseGelu:
     """``x * (erf(x / sqrt 2) + 1) * 0.5`` with a division, in this order.
 
-    ONNX Runtime fuses it into one Gelu, and so does atc: its GeluONNXFusionPass wants the division by a number within
+    ONNX Runtime fuses it into one Gelu. So does atc, as far as its source is public (canndev,
+    gelu_onnx_fusion_pass.cc): its GeluONNXFusionPass wants the division by a number within
     1e-5 of 1.41421, the sum with 1, and the product with x before that with 0.5 (or x * 0.5 before that with the sum),
     none of them read elsewhere. Neither takes a product with 1 / sqrt 2. The model's opset stays: the Gelu operator of
     opset 20 is beyond what atc reads, and ONNX Runtime makes it by itself.

@@ -93,7 +93,7 @@ TARGETS: Final[dict[str, Target]] = {
         ),
         LegalOpset(),
     ),
-    "onnxruntime": Target((*_FIRST, *_SMALLER, *_FORMS, "fuse-attention", "clean-up")),
+    "onnxruntime": Target((*_FIRST, *_SMALLER, *_FORMS, "clean-up")),
 }
 
 

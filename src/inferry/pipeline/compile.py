@@ -125,7 +125,7 @@ def compile_bundle(
     draft = make_draft(bundle, graph, options, model, drift.keep if drift and options.precision == "mixed" else ())
     target = folder or bundle.path / CACHE / options.backend / draft.key
     artifact = _artifact(bundle, options, draft, target)
-    planned = Compilation(artifact, draft.gears, notes=tuple(_notes(bundle, options)), drift=drift)
+    planned = Compilation(artifact, draft.gears, notes=tuple(_notes(bundle, options, drift)), drift=drift)
     if problems := draft_problems(graph, draft):
         return replace(planned, problems=problems)
     atc = shutil.which("atc") if run else None
@@ -141,12 +141,13 @@ def compile_bundle(
 def _drift(bundle: Bundle, model: ir.Model, options: CompileOptions, *, emulate: bool) -> Drift | None:
     """What half precision does to the answers, with what stays in float32; for mixed, this finds that first."""
     if options.precision == "mixed":
-        return mixed_drift(bundle, aipp=options.aipp)
+        return mixed_drift(bundle, data=options.data, limit=options.limit, aipp=options.aipp)
     if options.precision == "fp32" or not emulate:
         return None
     kept = set(options.keep_fp32)
     names = [node.name for node in model.graph if kept & {node.name, f"{OPERATOR}{node.op_type}"}]
-    return half_drift(bundle, [name for name in names if name], aipp=options.aipp)
+    kept_names = [name for name in names if name]
+    return half_drift(bundle, kept_names, data=options.data, limit=options.limit, aipp=options.aipp)
 
 
 def _cached(target: Path) -> Compiled | None:
@@ -199,11 +200,13 @@ def _make(
     return replace(planned, compiled=compiled, ran=atc is not None, readings=tuple(readings))
 
 
-def _notes(bundle: Bundle, options: CompileOptions) -> Iterator[str]:
+def _notes(bundle: Bundle, options: CompileOptions, drift: Drift | None) -> Iterator[str]:
     if bundle.manifest.parts:
         yield f"{', '.join(bundle.manifest.parts)}: not compiled, runs on ONNX Runtime"
     if options.aipp and options.precision == "fp32":
         yield "AIPP hands the network its pictures in half precision; all that follows is fp32"
+    if drift is not None and options.data is None:
+        yield "half precision was measured on the family's probes only: --data measures it on your own samples"
 
 
 def _problem(one: Problem) -> dict[str, str]:

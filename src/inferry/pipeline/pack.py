@@ -76,6 +76,7 @@ class Pack:
             "precision": self.compilation.compiled.precision,
             "counts": dict(self.job.counts),
             "oms": [{"stem": unit.stem, "command": list(unit.command), "runs": _names(unit)} for unit in self.units],
+            "drift": None if self.compilation.drift is None else self.compilation.drift.to_json(),
             "notes": list(self.compilation.notes),
         }
 
@@ -160,7 +161,7 @@ def _write(
         for file in (ONNX, f"{ONNX}.data", REWRITES):
             if (optimised.path / file).is_file():
                 shutil.copyfile(optimised.path / file, model / file)
-        compilation = _commands(optimised, model, job, options)
+        compilation = _commands(optimised, model, job, options, data)
     units = _units(compilation, job)
     made = Pack(work, units, job, compilation, 0)
     _finish(work, made)
@@ -178,8 +179,13 @@ def _optimised(bundle: Bundle, folder: Path, target: str) -> Bundle:
     return open_bundle(folder)
 
 
-def _commands(bundle: Bundle, folder: Path, job: Job, options: PackOptions) -> Compilation:
-    """What will be compiled: one om with all gears if ais_bench's command line can name them, else one for each."""
+def _commands(
+    bundle: Bundle, folder: Path, job: Job, options: PackOptions, data: str | Path | Sequence[Path]
+) -> Compilation:
+    """What will be compiled: one om with all gears if ais_bench's command line can name them, else one for each.
+
+    What half precision does is measured on the data set itself where it is one path.
+    """
     wanted = CompileOptions(
         soc=options.soc,
         precision=options.precision,
@@ -187,8 +193,9 @@ def _commands(bundle: Bundle, folder: Path, job: Job, options: PackOptions) -> C
         split=not job.gears.addressable,
         fp16_inputs=options.job.fp16_inputs,
         aipp=options.job.aipp,
+        data=Path(data) if isinstance(data, str | Path) else None,
     )
-    made = compile_bundle(bundle, wanted, folder=folder, model=ONNX, run=False)
+    made = compile_bundle(bundle, wanted, folder=folder, model=ONNX, run=False, emulate=True)
     if made.problems:
         listed = "\n".join(f"  {one.code}: {one.found}. {one.fix}" for one in made.problems)
         raise UsageError(f"atc would refuse to compile this:\n{listed}")

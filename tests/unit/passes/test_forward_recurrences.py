@@ -20,7 +20,9 @@ EXACT = {"LSTM": 0.0, "GRU": 0.0, "RNN": 3e-6}
 """An RNN as a GRU differs by the rounding of gates that are nearly open and shut."""
 
 
-def layer(kind, direction="forward", *, lengths=True, states=False, outputs=("y", "h"), opset=17, **attributes):
+def layer(
+    kind, direction="forward", *, lengths=True, states=False, bias=True, outputs=("y", "h"), opset=17, **attributes
+):
     """A model of one layer; its inputs are x, lengths and the initial states h0 and c0."""
     random = np.random.default_rng(0)
     sides, rows = 1 + (direction == "bidirectional"), GATES[kind] * HIDDEN
@@ -30,7 +32,7 @@ def layer(kind, direction="forward", *, lengths=True, states=False, outputs=("y"
     given = ["x", *(["h0"] if states else []), *(["c0"] if states and kind == "LSTM" else [])]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims[name]) for name in given]
     inputs += [helper.make_tensor_value_info("lengths", TensorProto.INT32, ["b"])] if lengths else []
-    operands = ["x", *weights, "lengths" if lengths else "", *given[1:]]
+    operands = ["x", "W", "R", "B" if bias else "", "lengths" if lengths else "", *given[1:]]
     attributes |= {"direction": direction, "hidden_size": HIDDEN}
     attributes |= {"linear_before_reset": 1} if kind == "GRU" and "linear_before_reset" not in attributes else {}
     made = [name if name in outputs else "" for name in ("y", "h", "c")[: 3 if kind == "LSTM" else 2]]
@@ -61,7 +63,8 @@ def feeds_of(proto, lengths):
 @pytest.mark.parametrize("kind", GATES)
 def test_all_forms(kind, direction, same_answers):
     for lengths, states, outputs in product((True, False), (True, False), (("y",), ("h",), ("y", "h"))):
-        proto = layer(kind, direction, lengths=lengths, states=states, outputs=outputs, opset=17 if states else 12)
+        others = {"bias": outputs != ("h",), "opset": 17 if states else 12}
+        proto = layer(kind, direction, lengths=lengths, states=states, outputs=outputs, **others)
         outcome = applied(proto)
         if kind != "RNN" and direction == "forward" and not lengths:
             assert (outcome.matches, outcome.declined) == (0, ())

@@ -203,7 +203,7 @@ def test_where_too_many_cuts_would_be_needed_the_graph_stays(attention):
     outcome = PadSequence().apply(loaded)
     assert outcome.matches == 0
     assert [(one.node, one.reason) for one in outcome.declined] == [
-        ("the model", "would need 12 copies and cuts of its sequences for 1 attentions")
+        ("the model", "would need 7 copies and cuts of its sequences for 1 attentions")
     ]
     assert ir.to_proto(outcome.model).SerializeToString() == before
 

@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 
@@ -359,38 +358,3 @@ def test_half_precision_inputs_are_named_and_described(bundle, no_atc):
 def test_sounds_have_no_aipp(bundle, no_atc):
     with pytest.raises(UsageError, match="AIPP prepares pictures"):
         compile_bundle(bundle, replace(OPTIONS, aipp=True))
-
-
-def test_nodes_that_stay_in_float32_are_written_into_a_file(bundle, cann, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
-    node = onnx.load(bundle.model).graph.node[-1].name
-    made = compile_bundle(bundle, replace(OPTIONS, keep_fp32=(node, "Type:Softmax"))).compiled
-    assert made.is_complete, (made.folder / LOG).read_text(encoding="utf-8")
-    assert "--keep_dtype=keep_dtype.cfg" in made.units[0].command
-    text = (made.folder / "keep_dtype.cfg").read_text(encoding="utf-8")
-    assert text == f"{node}\nOpType::SoftmaxV2\n"
-
-
-def test_mixed_keeps_what_leaves_the_range_of_half_precision(bundle, cann, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
-    model = onnx.load(bundle.model)
-    name = next(node.input[1] for node in model.graph.node if node.name == "lm_head/MatMul")
-    weight = next(one for one in model.graph.initializer if one.name == name)
-    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1e6), weight.name))
-    onnx.save(model, bundle.model)
-    made = compile_bundle(bundle, replace(OPTIONS, precision="mixed", keep_fp32=("lm_head/Add",)))
-    assert made.compiled.is_complete, (made.compiled.folder / LOG).read_text(encoding="utf-8")
-    assert "--precision_mode_v2=fp16" in made.compiled.units[0].command
-    kept = (made.compiled.folder / "keep_dtype.cfg").read_text(encoding="utf-8").split()
-    assert "lm_head/MatMul" in kept
-    assert set(kept) == {"lm_head/Add", *made.drift.keep}
-    assert len(kept) == len(set(kept))
-
-
-def test_half_precision_is_emulated_where_that_is_asked_for(bundle, no_atc):
-    assert compile_bundle(bundle, OPTIONS).drift is None
-    assert compile_bundle(bundle, replace(OPTIONS, precision="fp32"), emulate=True).drift is None
-    made = compile_bundle(bundle, replace(OPTIONS, keep_fp32=("lm_head/Add", "Type:Softmax")), emulate=True)
-    assert "lm_head/Add" in made.drift.keep
-    assert len(made.drift.keep) > 1
-    assert made.to_json()["drift"]["note"] == "emulated on this CPU, not measured on an NPU"

@@ -43,7 +43,7 @@ class CompileOptions:
         soc: The chip: ``Ascend310P3``.
         backend: Whose compiler.
         precision: ``fp32`` (as the graph stands), ``fp16`` (wherever the chip can) or ``mixed`` (fp16 but for the nodes
-            whose numbers leave its range, as measured on the bundle's probes).
+            whose numbers leave its range, as measured).
         plan: Its buckets are the shapes.
         sizes: Of symbolic dimensions, by name.
         batch_sizes: Instead of the plan's.
@@ -53,6 +53,8 @@ class CompileOptions:
         fusion_off: Fusion passes of atc that are switched off.
         fp16_inputs: Whether the om takes float inputs in half precision, so that the caller converts them.
         aipp: Whether the om takes pictures as they are, uint8, and normalises them itself.
+        data: The data set on which half precision is measured; None for the family's probes.
+        limit: Most samples of it, None for 32.
     """
 
     soc: str
@@ -67,6 +69,8 @@ class CompileOptions:
     fusion_off: tuple[str, ...] = ()
     fp16_inputs: bool = False
     aipp: bool = False
+    data: Path | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,71 @@
+"""What compiling writes and measures in half precision."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+from inferry.core.bundle import open_bundle
+from inferry.pipeline.compile import CompileOptions, compile_bundle
+from inferry.pipeline.compiling.running import LOG
+
+OPTIONS = CompileOptions("Ascend310P3", precision="fp16", sizes={"samples": (16_000,)}, batch_sizes=(1, 4))
+
+
+@pytest.fixture
+def bundle(tiny_bundle, tmp_path):
+    """A copy whose cache may be written."""
+    return open_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def no_atc(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+
+
+def test_nodes_that_stay_in_float32_are_written_into_a_file(bundle, cann, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
+    node = onnx.load(bundle.model).graph.node[-1].name
+    made = compile_bundle(bundle, replace(OPTIONS, keep_fp32=(node, "Type:Softmax"))).compiled
+    assert made.is_complete, (made.folder / LOG).read_text(encoding="utf-8")
+    assert "--keep_dtype=keep_dtype.cfg" in made.units[0].command
+    text = (made.folder / "keep_dtype.cfg").read_text(encoding="utf-8")
+    assert text == f"{node}\nOpType::SoftmaxV2\n"
+
+
+def test_mixed_keeps_what_leaves_the_range_of_half_precision(bundle, cann, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", f"{cann.install(tmp_path)}:{os.environ['PATH']}")
+    model = onnx.load(bundle.model)
+    name = next(node.input[1] for node in model.graph.node if node.name == "lm_head/MatMul")
+    weight = next(one for one in model.graph.initializer if one.name == name)
+    weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1e6), weight.name))
+    onnx.save(model, bundle.model)
+    made = compile_bundle(bundle, replace(OPTIONS, precision="mixed", keep_fp32=("lm_head/Add",)))
+    assert made.compiled.is_complete, (made.compiled.folder / LOG).read_text(encoding="utf-8")
+    assert "--precision_mode_v2=fp16" in made.compiled.units[0].command
+    kept = (made.compiled.folder / "keep_dtype.cfg").read_text(encoding="utf-8").split()
+    assert "lm_head/MatMul" in kept
+    assert set(kept) == {"lm_head/Add", *made.drift.keep}
+    assert len(kept) == len(set(kept))
+
+
+def test_half_precision_is_measured_on_the_users_own_data(bundle, no_atc, tiny, tmp_path):
+    data = tiny.write_data(tmp_path / "data", 3)
+    mixed = replace(OPTIONS, precision="mixed")
+    asked = compile_bundle(bundle, replace(mixed, data=data, limit=2))
+    assert (asked.drift.data, asked.drift.hop.samples, asked.notes) == (str(data), 2, ())
+    half = compile_bundle(bundle, replace(OPTIONS, data=data), emulate=True)
+    assert (half.drift.data, half.drift.hop.samples) == (str(data), 3)
+    assert ["--data" in note for note in compile_bundle(bundle, mixed).notes] == [True]
+
+
+def test_half_precision_is_emulated_where_that_is_asked_for(bundle, no_atc):
+    assert compile_bundle(bundle, OPTIONS).drift is None
+    assert compile_bundle(bundle, replace(OPTIONS, precision="fp32"), emulate=True).drift is None
+    made = compile_bundle(bundle, replace(OPTIONS, keep_fp32=("lm_head/Add", "Type:Softmax")), emulate=True)
+    assert "lm_head/Add" in made.drift.keep
+    assert len(made.drift.keep) > 1
+    assert made.to_json()["drift"]["note"] == "emulated on this CPU, not measured on an NPU"
