@@ -8,6 +8,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from inferry.core.samples import Audio
 from inferry.passes.emulate_half import emulate_half
+from inferry.pipeline.compiling.precision import PrecisionDetails
 from inferry.pipeline.model import load
 
 SAMPLES = 3200
@@ -29,7 +30,11 @@ def emulated(bundle, keep, inputs):
 @pytest.mark.usefixtures("installed_acl")
 def test_the_om_computes_what_is_emulated(compile_for_npu, tiny, tiny_bundle, keep):
     compiled = compile_for_npu(
-        tiny_bundle, precision="fp16", sizes={"samples": (SAMPLES,)}, batch_sizes=(1,), keep_fp32=keep
+        tiny_bundle,
+        precision="fp16",
+        sizes={"samples": (SAMPLES,)},
+        batch_sizes=(1,),
+        details=PrecisionDetails(keep_fp32=keep),
     )
     sound = Audio(tiny.sound(SAMPLES, 1), 16_000)
     with load(compiled.path, backend="ascend", precision="fp16") as model:

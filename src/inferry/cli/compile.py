@@ -33,6 +33,18 @@ def command(
         list[str] | None,
         typer.Option(help="A node that stays in float32, or all of an operator, Type:Softmax; several times."),
     ] = None,
+    op_precision: Annotated[
+        list[str] | None,
+        typer.Option(help="Which implementation a node or Type:OPERATOR takes: NAME=high_precision; several times."),
+    ] = None,
+    dtypes: Annotated[
+        list[str] | None,
+        typer.Option(help="Types of a node's or Type:OPERATOR's inputs and outputs: NAME=float16,float16:float32."),
+    ] = None,
+    mix_list: Annotated[
+        list[str] | None,
+        typer.Option(help="For mixed, atc's own lists with this change, not what was measured: black+Softmax, white-…"),
+    ] = None,
     fusion_off: Annotated[
         list[str] | None, typer.Option(help="A fusion pass of atc to switch off; may be given several times.")
     ] = None,
@@ -55,6 +67,7 @@ def command(
     """Write the command that compiles a bundle for an NPU, check it, and run it where atc is installed."""
     from inferry.core.bundle import open_bundle
     from inferry.pipeline.compile import CompileOptions, compile_bundle
+    from inferry.pipeline.compiling.precision import PrecisionDetails
     from inferry.planning.make import read_plan
 
     options = CompileOptions(
@@ -65,7 +78,7 @@ def command(
         sizes=sizes_of(sizes),
         batch_sizes=numbers_of("--batch-sizes", batch_sizes),
         split=split,
-        keep_fp32=tuple(keep_fp32 or ()),
+        details=PrecisionDetails(*(tuple(said or ()) for said in (keep_fp32, op_precision, dtypes, mix_list))),
         fusion_off=tuple(fusion_off or ()),
         fp16_inputs=fp16_inputs,
         aipp=aipp,

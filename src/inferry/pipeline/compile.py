@@ -16,11 +16,10 @@ from inferry.backends.ascend_model import Origin, write_origin
 from inferry.core.bundle import Bundle
 from inferry.core.compiled import CACHE, FILE, Compiled, read_compiled, write_compiled
 from inferry.core.errors import BundleError
-from inferry.core.files import atomic_folder
+from inferry.core.files import atomic_folder, to_json_text
 from inferry.core.machine import package_version
 from inferry.passes.graph_facts import graph_facts
 from inferry.pipeline.compiling.draft import (
-    OPERATOR,
     CompileOptions,
     Draft,
     draft_problems,
@@ -28,6 +27,7 @@ from inferry.pipeline.compiling.draft import (
     require_known,
     write_files,
 )
+from inferry.pipeline.compiling.precision import OPERATOR
 from inferry.pipeline.compiling.running import LOG, run_unit
 from inferry.pipeline.diagnosing.cann import cann_version
 from inferry.pipeline.half_precision import Drift, half_drift, mixed_drift
@@ -35,6 +35,7 @@ from inferry.pipeline.half_precision import Drift, half_drift, mixed_drift
 __all__ = ["SCRIPT", "Compilation", "CompileOptions", "compile_bundle"]
 
 SCRIPT: Final = "atc.sh"
+DRIFT: Final = "drift.json"
 _FROM_CACHE: Final = "../../../model.onnx"
 """The graph, seen from an artifact's folder: atc takes no spaces in paths, so none but relative ones are written."""
 
@@ -140,11 +141,13 @@ def compile_bundle(
 
 def _drift(bundle: Bundle, model: ir.Model, options: CompileOptions, *, emulate: bool) -> Drift | None:
     """What half precision does to the answers, with what stays in float32; for mixed, this finds that first."""
+    if options.details.mix_list:
+        return None
     if options.precision == "mixed":
         return mixed_drift(bundle, data=options.data, limit=options.limit, aipp=options.aipp)
     if options.precision == "fp32" or not emulate:
         return None
-    kept = set(options.keep_fp32)
+    kept = set(options.details.keep_fp32)
     names = [node.name for node in model.graph if kept & {node.name, f"{OPERATOR}{node.op_type}"}]
     kept_names = [name for name in names if name]
     return half_drift(bundle, kept_names, data=options.data, limit=options.limit, aipp=options.aipp)
@@ -180,7 +183,8 @@ def _make(
 ) -> Compilation:
     """Write everything into a folder, and run atc where there is one, unit by unit up to the first that fails."""
     compiled = replace(planned.compiled, folder=folder)
-    write_files(folder, {**files, SCRIPT: write_script([unit.command for unit in compiled.units])})
+    described = {} if planned.drift is None else {DRIFT: to_json_text(planned.drift.to_json())}
+    write_files(folder, {**files, **described, SCRIPT: write_script([unit.command for unit in compiled.units])})
     (folder / SCRIPT).chmod(0o755)
     units, readings = list(compiled.units), []
     for index, unit in enumerate(units if atc is not None else ()):
@@ -203,6 +207,8 @@ def _make(
 def _notes(bundle: Bundle, options: CompileOptions, drift: Drift | None) -> Iterator[str]:
     if bundle.manifest.parts:
         yield f"{', '.join(bundle.manifest.parts)}: not compiled, runs on ONNX Runtime"
+    if options.details.mix_list:
+        yield "atc's own lists of operators decide what is fp16; they are not public, so nothing was emulated"
     if options.aipp and options.precision == "fp32":
         yield "AIPP hands the network its pictures in half precision; all that follows is fp32"
     if drift is not None and options.data is None:

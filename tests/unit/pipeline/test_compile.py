@@ -16,6 +16,7 @@ from inferry.core.bundle import open_bundle, verify
 from inferry.core.compiled import FILE, find_compiled, read_compiled
 from inferry.core.errors import UsageError
 from inferry.pipeline.compile import SCRIPT, CompileOptions, compile_bundle
+from inferry.pipeline.compiling.precision import PrecisionDetails
 from inferry.pipeline.compiling.running import LOG
 
 P3 = "Ascend310P3"
@@ -139,7 +140,7 @@ def test_a_second_identical_compile_is_found_in_the_cache(bundle, atc):
         {"split": True},
         {"fusion_off": ("SoftmaxFusionPass",)},
         {"fp16_inputs": True},
-        {"keep_fp32": ("Type:Softmax",)},
+        {"details": PrecisionDetails(("Type:Softmax",))},
     ],
 )
 def test_what_decides_the_om_is_in_its_key(bundle, no_atc, change):
@@ -304,8 +305,11 @@ WRONG = [
     ({"backend": "onnxruntime"}, "onnxruntime needs no compiling"),
     ({"backend": "tensorrt"}, "no compiler for the backend 'tensorrt'"),
     ({"aipp": True, "fp16_inputs": True}, "exclude each other"),
-    ({"keep_fp32": ("nothing",)}, "the graph has no node 'nothing'"),
-    ({"keep_fp32": ("Type:Softmax",), "precision": "fp32"}, "keep_dtype has no effect beside --precision_mode_v2"),
+    ({"details": PrecisionDetails(("nothing",))}, "the graph has no node 'nothing'"),
+    (
+        {"details": PrecisionDetails(("Type:Softmax",)), "precision": "fp32"},
+        "keep_dtype has no effect beside --precision_mode_v2",
+    ),
     ({"fp16_inputs": True, "precision": "fp32"}, "rounds what goes in"),
     ({"sizes": {}}, "no size is given for samples"),
     ({"sizes": {"tokens": (1,)}}, "unknown dimension 'tokens'"),

@@ -10,7 +10,6 @@ from typing import Final
 
 from inferry.ascend.atc_command import parse_command
 from inferry.ascend.atc_lint import lint
-from inferry.ascend.atc_precision import PrecisionSettings, keep_dtype, precision_settings
 from inferry.ascend.atc_problem import Problem
 from inferry.ascend.atc_soc import EXAMPLES, soc_family
 from inferry.ascend.atc_write import PRECISIONS, write_command
@@ -21,15 +20,13 @@ from inferry.core.errors import UsageError
 from inferry.core.files import sha256_of
 from inferry.core.graph_facts import GraphFacts
 from inferry.core.specs import TensorSpec
+from inferry.pipeline.compiling.precision import PrecisionDetails, precision_of
 from inferry.pipeline.gears import plan_gears
 from inferry.pipeline.picture_input import CONFIG, picture_input
 from inferry.planning.plan import ShapePlan
 
 STEM: Final = "model"
 """Of the om that holds all gears."""
-
-OPERATOR: Final = "Type:"
-"""Before the name of an operator in `CompileOptions.keep_fp32`."""
 
 FUSION_FILE: Final = "fusion_switch.cfg"
 _DIGITS: Final = 12
@@ -49,7 +46,7 @@ class CompileOptions:
         batch_sizes: Instead of the plan's.
         gears: Instead of plan, sizes and batch sizes.
         split: One om for each gear instead of one with all gears.
-        keep_fp32: Nodes that stay in float32, by name, or all of an operator: ``Type:Softmax``.
+        details: What is said of single nodes and operators.
         fusion_off: Fusion passes of atc that are switched off.
         fp16_inputs: Whether the om takes float inputs in half precision, so that the caller converts them.
         aipp: Whether the om takes pictures as they are, uint8, and normalises them itself.
@@ -65,7 +62,7 @@ class CompileOptions:
     batch_sizes: Sequence[int] = ()
     gears: GearSet | None = None
     split: bool = False
-    keep_fp32: tuple[str, ...] = ()
+    details: PrecisionDetails = field(default_factory=PrecisionDetails)
     fusion_off: tuple[str, ...] = ()
     fp16_inputs: bool = False
     aipp: bool = False
@@ -115,7 +112,7 @@ def make_draft(
     )
     require_few(gears.gears, options.soc)
     inputs, extra, files = _inputs(bundle, options)
-    settings = _precision(graph, options, measured)
+    settings = precision_of(options.precision, options.details, graph, measured, options.soc)
     extra, files = {**settings.options, **extra}, {**settings.files, **files}
     if options.fusion_off:
         # In this form of the file a name is found among all passes; the JSON form wants to know of which kind it is.
@@ -187,15 +184,6 @@ def _inputs(bundle: Bundle, options: CompileOptions) -> tuple[tuple[TensorSpec, 
         halved, names = _halved(inputs)
         return halved, {"input_fp16_nodes": names}, {}
     return inputs, {}, {}
-
-
-def _precision(graph: GraphFacts, options: CompileOptions, measured: Collection[str]) -> PrecisionSettings:
-    """The mode, and the file with what stays in float32."""
-    kept = [name.removeprefix(OPERATOR) for name in options.keep_fp32 if name.startswith(OPERATOR)]
-    nodes = [name for name in options.keep_fp32 if not name.startswith(OPERATOR)]
-    nodes = list(dict.fromkeys([*nodes, *measured]))
-    files = [keep_dtype(graph, nodes, kept)] if kept or nodes else []
-    return precision_settings({"precision_mode_v2": PRECISIONS[options.precision]}, files, soc=options.soc)
 
 
 def _halved(inputs: Sequence[TensorSpec]) -> tuple[tuple[TensorSpec, ...], str]:
