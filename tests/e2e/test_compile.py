@@ -79,11 +79,39 @@ def test_a_plan_gives_the_shapes(bundle, no_atc, tmp_path):
     assert "--dynamic_dims=1,9000,1;4,9000,4;1,21000,1" in unit["command"]
 
 
+def put_atc(folder, body, monkeypatch):
+    """An atc on the PATH, before all others, whose body is shell."""
+    folder.mkdir()
+    (folder / "atc").write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    (folder / "atc").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_a_failure_leaves_what_was_compiled_before(bundle, atc, monkeypatch, tmp_path):
+    assert run(bundle, *SOC, *SHAPES).exit_code == 0
+    put_atc(tmp_path / "other", "echo 'E40000: no kernel'; exit 9", monkeypatch)
+    done = run(bundle, *SOC, *SHAPES, "--force")
+    assert done.exit_code == 9
+    assert "atc failed; what was compiled before stays in" in done.stdout
+    (folder,) = (bundle / "compiled" / "ascend").iterdir()
+    assert f"all that atc printed now: {folder}/atc.failed.log" in done.stdout
+    assert (folder / "model.om").is_file()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    done = run(bundle, *SOC, *SHAPES, "--force")
+    assert done.exit_code == 0
+    assert "atc is not on the PATH: nothing was compiled again" in done.stdout
+
+
+def test_an_atc_that_claims_a_success_is_not_believed(bundle, monkeypatch, tmp_path):
+    put_atc(tmp_path / "bin", "echo 'ATC run success'", monkeypatch)
+    done = run(bundle, *SOC, *SHAPES)
+    assert done.exit_code == 1
+    assert "4 gears: no om, although atc's exit code is 0" in done.stdout
+    assert "compiled: " not in done.stdout
+
+
 def test_what_atc_refuses_is_told_with_its_exit_code(bundle, monkeypatch, tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "atc").write_text("#!/bin/sh\necho 'E40000: [a] no kernel'\nexit 9\n", encoding="utf-8")
-    (tmp_path / "bin" / "atc").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    put_atc(tmp_path / "bin", "echo 'E40000: [a] no kernel'; exit 9", monkeypatch)
     done = run(bundle, *SOC, *SHAPES)
     assert done.exit_code == 9
     assert "E40000: [a] no kernel. fix: " in done.stdout
@@ -100,7 +128,7 @@ def test_what_the_linter_refuses_is_not_run(bundle, atc):
     done = run(bundle, *SOC, *SHAPES)
     assert done.exit_code == 1
     assert "E16002" in done.stdout
-    assert "nothing was written" in done.stdout
+    assert "atc would refuse this: 1 problem; nothing was written" in done.stdout
     assert not (bundle / "compiled").exists()
 
 
@@ -114,6 +142,8 @@ WRONG = [
     ((*SOC, *SHAPES[:2], "--batch-sizes", "1;4"), "no whole number"),
     ((*SOC, *SHAPES, "--plan", "missing.json"), "missing.json is no readable plan"),
     ((*SOC, *SHAPES, "--aipp"), "AIPP"),
+    ((*SOC, *SHAPES, "--limit", "3"), "nothing is measured here"),
+    ((*SOC, *SHAPES, "--layout", "audio-folder"), "nothing is measured here"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 
@@ -223,13 +224,37 @@ def test_what_the_verbs_print_and_their_exit_codes(tiny_bundle, sounds, on_npu, 
         assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("verb", ["preprocess", "postprocess"])
+@pytest.mark.parametrize("verb", ["preprocess", "postprocess", "pack"])
 def test_an_interrupted_verb_says_that_nothing_was_written(tiny_bundle, tmp_path, monkeypatch, verb):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"inferry.pipeline.jobs.{verb}.{verb}", interrupted)
-    given = "--data" if verb == "preprocess" else "--outputs"
+    monkeypatch.setattr(f"inferry.pipeline.{'' if verb == 'pack' else 'jobs.'}{verb}.{verb}", interrupted)
+    given = "--outputs" if verb == "postprocess" else "--data"
     done = call(verb, tiny_bundle.path, given, tmp_path, "--output", tmp_path / "target")
     assert done.exit_code == 130
     assert done.stderr == "interrupted; nothing was written\n"
+
+
+@pytest.mark.usefixtures("programs")
+@pytest.mark.parametrize("name", ["a_pack", "pack.tar.gz"])
+def test_a_pack_says_how_its_results_become_a_run(tiny_bundle, sounds, tmp_path, monkeypatch, name):
+    """What `inferry pack` prints last is run as it stands, after `sh run.sh` and an archive's journey."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIS_BENCH", "ais_bench")
+    done = call("pack", tiny_bundle.path, "--data", sounds, "--output", name, "--strict")
+    assert done.exit_code == 1
+    assert "the reasons are in" in done.output
+    if name.endswith(".tar.gz"):
+        (tmp_path / "there").mkdir()
+        subprocess.run(["tar", "-C", "there", "-xf", name], check=True)
+    pack = tmp_path / ("there/pack" if name.endswith(".tar.gz") else "a_pack")
+    subprocess.run(["sh", pack / "run.sh"], check=True, capture_output=True)
+    subprocess.run(["tar", "-xf", pack / "results.tar.gz"], check=True)
+    before, _, command = done.output.strip().rpartition("\n")[2].rpartition("inferry ")
+    if before:
+        subprocess.run(["sh", "-c", before.removesuffix("&& ")], check=True)
+    back = call(*shlex.split(command))
+    assert back.exit_code == 0, back.output
+    infer(tiny_bundle.path, sounds, tmp_path / "infer")
+    assert (tmp_path / "RUN" / FILES[0]).read_bytes() == (tmp_path / "infer" / FILES[0]).read_bytes()

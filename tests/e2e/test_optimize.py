@@ -11,7 +11,7 @@ from inferry.backends.registry import get_backend
 from inferry.cli.main import app
 from inferry.core.protocols import SessionOptions
 from inferry.passes.registry import PASSES
-from inferry.passes.rewriting import Outcome
+from inferry.passes.rewriting import Declined, Outcome
 
 
 def optimize(*arguments):
@@ -91,6 +91,25 @@ def test_a_pass_that_breaks_is_named_with_what_is_kept_of_it(tiny_bundle, tmp_pa
     assert said["passes"][0]["failure"]["nodes"] == 1
 
 
+class Choosy:
+    """Leaves five places for four reasons."""
+
+    name = "choosy"
+
+    def apply(self, model):
+        reasons = ("is one", "is two", "is one", "is three", "is four")
+        return Outcome(model, 0, tuple(Declined("a", reason) for reason in reasons))
+
+
+def test_reasons_that_are_not_shown_are_counted(tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setitem(PASSES, "choosy", Choosy())
+    done = optimize(tiny_bundle.model, "--output", tmp_path / "out.onnx", "--passes", "choosy")
+    said = [line for line in done.stdout.splitlines() if line.startswith("choosy declined")]
+    assert said[0] == "choosy declined 2: is one"
+    assert said[-1] == "choosy declined for 1 more reason (--json has it)"
+    assert len(said) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -99,6 +118,7 @@ def test_a_pass_that_breaks_is_named_with_what_is_kept_of_it(tiny_bundle, tmp_pa
         (["MODEL", "--output", "out.onnx", "--target", "toaster"], "toaster"),
         (["MODEL", "--output", "out.onnx", "--passes", "magic"], "magic"),
         (["MODEL", "--output", "MODEL"], "is the model itself"),
+        (["MODEL", "--output", "out"], "is an ONNX file, and so is what becomes of it: --output names one, not out"),
         (["MODEL", "--output", "out.onnx", "--sizes", "samples"], "found 'samples'"),
         (["MODEL", "--output", "out.onnx", "--sizes", "samples=1,samples=2"], "found 'samples=2'"),
         (["MODEL", "--output", "out.onnx", "--sizes", "length=5"], "available: batch, samples"),
@@ -110,4 +130,4 @@ def test_what_cannot_be_meant(tiny_bundle, tmp_path, monkeypatch, arguments, tol
     done = optimize(*(named.get(one, one) for one in arguments))
     assert done.exit_code == 2
     assert told in " ".join(done.stderr.split())
-    assert not (tmp_path / "out.onnx").exists()
+    assert list(tmp_path.iterdir()) == []

@@ -53,7 +53,7 @@ class Dataset:
 class TensorDesc:
     dims: list[int]
     dtype: str = "float32"
-    owned: bool = True
+    owned: bool = True  # by the program, and not by a dataset
 
 
 @dataclass
@@ -64,6 +64,15 @@ class Context:
 _APIS: dict[str, str] = {}
 
 
+def require_plain(name: str, arguments: object) -> None:
+    """The wrapper's parser takes Python's own numbers, texts, lists and dicts; a numpy integer is a TypeError."""
+    if isinstance(arguments, (tuple, list, dict)):
+        for one in arguments.values() if isinstance(arguments, dict) else arguments:
+            require_plain(name, one)
+    elif type(arguments) not in {int, str}:
+        raise TypeError(f"acl.{name} args parse failed: {arguments!r} is a {type(arguments).__name__}")
+
+
 def api(name: str, failure: Callable[[int], object]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A function of the module: counted, failing on demand, its misuse written down."""
 
@@ -71,6 +80,7 @@ def api(name: str, failure: Callable[[int], object]) -> Callable[[Callable[..., 
         @wraps(method)
         def called(self: "AclProcess", *arguments: object) -> object:
             self.calls.append(name)
+            require_plain(name, arguments)
             injected = len(self.calls) == self.fail_at
             if injected and name not in RELEASING:
                 return failure(INJECTED)
@@ -127,8 +137,13 @@ class AclProcess:
             raise RefusedError(UNINITIALIZE, f"acl is {self._state}")
         if name.startswith(NEEDS_CONTEXT) and name != "mdl.set_dataset_tensor_desc":
             context = getattr(self.thread, "context", None)
-            if context not in self._live and context != "default":
+            if context not in self._live and not (context == "default" and self._devices):
                 raise RefusedError(RT_CONTEXT_NULL, "this thread has no context")
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._state == "started"
 
     @property
     def left(self) -> list[str]:
@@ -282,7 +297,7 @@ class AclProcess:
     @api("mdl.destroy_dataset", returns_code)
     def _destroy_dataset(self, dataset: int) -> int:
         for desc in self.drop(dataset, Dataset).descs.values():
-            self._live.pop(desc, None)
+            del self._live[desc]
         return 0
 
     @api("create_tensor_desc", returns_bare)
@@ -313,12 +328,13 @@ class AclProcess:
     @api("mdl.set_dataset_tensor_desc", returns_value)
     def _set_tensor_desc(self, dataset: int, desc: int, index: int) -> tuple[int, int]:
         found = self.get(dataset, Dataset)
-        self.get(desc, TensorDesc)
+        given = self.get(desc, TensorDesc)
         if index in found.descs or index >= len(found.buffers):
             raise RefusedError(INVALID_PARAM, f"input {index} is described twice, or does not exist")
-        found.descs[index] = desc
+        # The dataset keeps a copy: whoever made the description destroys it.
+        found.descs[index] = self.add(TensorDesc(list(given.dims), given.dtype, owned=False))
         return dataset, 0
 
     @api("mdl.get_dataset_tensor_desc", returns_bare)
     def _get_tensor_desc(self, dataset: int, index: int) -> int:
-        return int(self.get(dataset, Dataset).descs[index])
+        return int(self.get(dataset, Dataset).descs.get(index, 0))

@@ -29,7 +29,7 @@ from acl_process import (
 from om_file import GEAR_INPUT, Model, write_graph, write_om
 
 __all__ = ["GEAR_INPUT", "INJECTED", "AclSimulator", "write_graph", "write_om"]
-GE_PARAM_INVALID, GE_PATH_INVALID, RT_EXECUTE = 145000, 145011, 507011
+GE_PARAM_INVALID, GE_PATH_INVALID, RT_EXECUTE = 145000, 145002, 507011
 
 
 @dataclass
@@ -146,12 +146,17 @@ class AclSimulator(AclProcess):
 
     @api("mdl.get_input_dynamic_gear_count", returns_value)
     def _gear_count(self, desc: int, index: int) -> tuple[int, int]:
+        _require_all_inputs(index)
         model = self._described(desc)
         return len(model.gears) if model.kind == "dims" else 0, 0
 
     @api("mdl.get_input_dynamic_dims", returns_value)
     def _dynamic_dims(self, desc: int, index: int, count: int) -> tuple[list[dict[str, Any]], int]:
-        return [_dims("", gear) for gear in self._described(desc).gears][:count], 0
+        _require_all_inputs(index)
+        gears = self._described(desc).gears
+        if count < len(gears):
+            raise RefusedError(INVALID_PARAM, f"room for {count} gears, the om has {len(gears)}")
+        return [_dims("", gear) for gear in gears], 0
 
     @api("mdl.set_dynamic_batch_size", returns_code)
     def _set_batch(self, model: int, dataset: int, index: int, batch: int) -> int:
@@ -237,6 +242,11 @@ class AclSimulator(AclProcess):
             elif buffer.size != model.output_size(index):
                 raise RefusedError(INVALID_PARAM, f"{name}: buffer of {buffer.size}, not {model.output_size(index)}")
             self.block(buffer.pointer, raw.nbytes).array[: raw.nbytes] = raw
+
+
+def _require_all_inputs(index: int) -> None:
+    if index != -1:
+        raise RefusedError(INVALID_PARAM, f"the index is {index}; gears are those of all inputs, -1")
 
 
 def _dims(name: str, dims: Any) -> dict[str, Any]:

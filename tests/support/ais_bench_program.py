@@ -71,7 +71,8 @@ def _dims(model, value):
         found[name] = _sizes(sizes)
     if set(found) != set(model.shapes):
         raise AisBenchError(f"dymDims names {sorted(found)}, the om takes {sorted(model.shapes)}")
-    return tuple(size for name in model.shapes for size in found[name])
+    # In the order given, which must be that of atc's --input_shape.
+    return tuple(size for sizes in found.values() for size in sizes)
 
 
 def _sizes(text):

@@ -38,26 +38,27 @@ HEEDED = {
     "keep_dtype",
 }
 HARMLESS = {
-    "log",
-    "fusion_switch_file",
-    "op_select_implmode",
-    "optypelist_for_implmode",
-    "buffer_optimize",
-    "enable_small_channel",
-    "op_compiler_cache_mode",
-    "op_compiler_cache_dir",
-    "deterministic",
-    "optimization_switch",
-    "host_env_os",
-    "host_env_cpu",
-    "op_debug_level",
-    "debug_dir",
-    "oo_level",
-    "customize_dtypes",
-    "ac_parallel_enable",
-    "jit_compile",
+    "log": "debug|info|warning|error|null",
+    "fusion_switch_file": ".+",
+    "op_select_implmode": "high_(precision|performance)(_for_all)?",
+    "optypelist_for_implmode": r"\w+(,\w+)*",
+    "buffer_optimize": "l[12]_optimize|off_optimize",
+    "enable_small_channel": "0|1",
+    "op_compiler_cache_mode": "enable|disable|force",
+    "op_compiler_cache_dir": ".+",
+    "optimization_switch": r"\w+:(on|off)(;\w+:(on|off))*",
+    "host_env_os": "linux|minios",
+    "host_env_cpu": "x86_64|aarch64|arm64|arm",
+    "op_debug_level": "[0-4]",
+    "debug_dir": ".+",
+    "oo_level": "O1|O3",
+    "customize_dtypes": ".+",
+    "ac_parallel_enable": "0|1",
+    "jit_compile": "[0-2]",
 }
-"""They change how fast the om is or where things are written, and no number that is simulated."""
+"""They change how fast the om is or where things are written, and no number that is simulated. With legal values."""
+FORMATS = {"NCHW", "ND", "NCDHW"}
+"""Of ONNX models."""
 SOC = re.compile(r"Ascend(310|910|950|035)\w*")
 PATH = re.compile(r"[A-Za-z0-9_\-./\u4e00-\u9fa5]+")
 FILES = (
@@ -86,12 +87,26 @@ def parse(words: Sequence[str]) -> dict[str, str]:
         word = rest.pop(0)
         name, equals, value = word.lstrip("-").partition("=")
         name = name.replace("-", "_")
-        if not word.startswith("-") or name not in HEEDED | HARMLESS:
+        if not word.startswith("-") or name not in {*HEEDED, *HARMLESS}:
             raise AtcError("unknown", f"unknown command line flag '{word}'")
         if not equals and not rest:
             raise AtcError("unknown", f"flag '{word}' is missing its argument")
         options[name] = value if equals else rest.pop(0)
     return options
+
+
+def check_values(options: Mapping[str, str]) -> None:
+    """What each option may be by itself, as far as nobody else looks at it."""
+    for name, legal in HARMLESS.items():
+        if name in options and not re.fullmatch(legal, options[name]):
+            raise AtcError("E10001", f"Value [{options[name]}] for parameter [--{name}] is invalid. Use {legal}")
+    if options.get("input_format", "NCHW") not in FORMATS:
+        raise AtcError("E10001", f"Value [{options['input_format']}] for parameter [--input_format] is invalid")
+    if "optypelist_for_implmode" in options and options.get("op_select_implmode") not in {
+        "high_precision",
+        "high_performance",
+    }:
+        raise AtcError("E10001", "[--optypelist_for_implmode] needs [--op_select_implmode]")
 
 
 def check_files(options: Mapping[str, str], folder: Path) -> Path:
@@ -193,6 +208,7 @@ def chosen_outputs(model: onnx.ModelProto, names: str) -> None:
 def compile_om(options: Mapping[str, str], folder: Path) -> Path:
     """The om, which ran once in each gear."""
     source = check_files(options, folder)
+    check_values(options)
     shapes = read_shapes(options)
     try:
         model = onnx.load(source)
@@ -213,8 +229,9 @@ def compile_om(options: Mapping[str, str], folder: Path) -> Path:
         dims[str(aipp["input"])] = [count, height, width, channels]
     path = folder / f"{options['output']}.om"
     try:
-        gears = [shapes.setting(gear, dims) for gear in shapes.gears]
-        write_om(model, path, dims, kind=shapes.kind, gears=gears, dtypes=dtypes, precision=precision, aipp=aipp)
+        options_of_om = {"kind": shapes.kind, "order": list(shapes.dims), "precision": precision, "aipp": aipp}
+        gears = [shapes.setting(gear) for gear in shapes.gears]
+        write_om(model, path, dims, gears=gears, dtypes=dtypes, **options_of_om)
     except Exception as error:
         path.unlink(missing_ok=True)
         raise AtcError("EZ9999", f"Inner Error! the graph does not run in this shape: {error}") from error

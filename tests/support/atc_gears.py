@@ -1,7 +1,7 @@
 """What the simulated atc reads from ``--input_shape`` and the options of gears, with the checks in atc's own order."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MOST_GEARS = 100
@@ -25,13 +25,12 @@ class Shapes:
     dims: dict[str, list[int]]
     gears: list[tuple[int, ...]]
 
-    def setting(self, gear: tuple[int, ...], dims: Mapping[str, Sequence[int | None]]) -> tuple[int, ...]:
-        """What the runtime's setter takes: for dims all sizes of all inputs, in the model's order."""
+    def setting(self, gear: tuple[int, ...]) -> tuple[int, ...]:
+        """What the runtime's setter takes: for dims all sizes of the inputs in ``--input_shape``, in its order."""
         if self.kind != "dims":
             return gear
         values = iter(gear)
-        filled = {name: [next(values) if size == -1 else size for size in sizes] for name, sizes in self.dims.items()}
-        return tuple(int(size or 0) for name, sizes in dims.items() for size in filled.get(name, sizes))
+        return tuple(next(values) if size == -1 else size for sizes in self.dims.values() for size in sizes)
 
 
 def read_shapes(options: Mapping[str, str]) -> Shapes:
@@ -51,13 +50,15 @@ def read_shapes(options: Mapping[str, str]) -> Shapes:
 
 def read_input_shape(text: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
-    for entry in filter(None, text.split(";")):
+    for entry in text.split(";") if text else []:
         name, colon, sizes = entry.rpartition(":")
         if not colon or not name or name in found:
             raise AtcError("E10002", f"Value [{entry}] for parameter [--input_shape] is invalid: expected name:1,2,3")
         if "~" in sizes:  # with gears illegal in truth, without them only here
             raise AtcError("E10040", f"Value [{entry}] for parameter [--input_shape]: this simulator knows no ranges")
         words = sizes.split(",") if sizes else []
+        if [word for word in words if re.fullmatch(r"0+|-0*[2-9]\d*", word)]:
+            raise AtcError("E10011", f"Value [{entry}] for parameter [--input_shape] is invalid: sizes are positive")
         if not all(re.fullmatch(r"-1|[1-9]\d*", word) for word in words):
             raise AtcError(
                 "E10014", f"Value [{entry}] for parameter [--input_shape] is invalid: sizes are digits or -1"
@@ -101,7 +102,7 @@ def _dims(value: str, dims: Mapping[str, list[int]], options: Mapping[str, str])
         raise AtcError("E10058", "[--dynamic_dims] is empty")
     if not re.fullmatch(r"[\d,;]+", value):
         raise AtcError("E10001", f"Value [{value}] for parameter [--dynamic_dims] is invalid: digits , and ;")
-    if options.get("input_format", "ND") != "ND":
+    if options.get("input_format") != "ND":
         raise AtcError("E10003", "[--dynamic_dims] needs --input_format=ND")
     if "insert_op_conf" in options:
         raise AtcError("E10001", "[--insert_op_conf] is not allowed with [--dynamic_dims]")

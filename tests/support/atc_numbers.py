@@ -22,6 +22,8 @@ PRECISIONS = {
     "allow_mix_precision_fp16": "mixed",
     "mixed_float16": "mixed",
 }
+BOTH = "cube_fp16in_fp32out"
+ONLY_V2 = {"fp16", "origin", "mixed_float16"}
 MIXES = ("allow_mix_precision", "allow_mix_precision_fp16", "mixed_float16")
 CUBE = {"MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU"}
 """Operators of the cube unit, which mixed precision runs in half."""
@@ -44,7 +46,7 @@ def rounded(options: Mapping[str, str], folder: Path, model: onnx.ModelProto) ->
     if "precision_mode" in options and "precision_mode_v2" in options:
         raise AtcError("E10056", "[--precision_mode] and [--precision_mode_v2] are exclusive")
     mode = options.get("precision_mode", options.get("precision_mode_v2", "force_fp16"))
-    if mode not in PRECISIONS:
+    if mode not in PRECISIONS or ((mode in ONLY_V2) != ("precision_mode_v2" in options) and mode != BOTH):
         raise AtcError("E10001", f"Value [{mode}] for parameter [--precision_mode] is invalid, or not simulated")
     precision = PRECISIONS[mode]
     if "modify_mixlist" in options and mode not in MIXES:

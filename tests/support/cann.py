@@ -14,8 +14,9 @@ sys.path.append({support!r})
 from acl_simulator import AclSimulator
 simulator = AclSimulator()
 def complain():
-    if simulator.errors:
-        print("acl was misused:", *simulator.errors, sep="\\n", file=sys.stderr, flush=True)
+    errors = [*simulator.errors, *(["it was never finalised"] if simulator.running else [])]
+    if errors:
+        print("acl was misused:", *errors, sep="\\n", file=sys.stderr, flush=True)
         os._exit(70)
 atexit.register(complain)
 sys.modules["acl"] = simulator

@@ -46,6 +46,7 @@ def write_om(
     kind: str = "static",
     gears: Sequence[Sequence[int]] = (),
     dtypes: Mapping[str, str] | None = None,
+    order: Sequence[str] | None = None,
     gear_index: int | None = None,
     precision: str = "fp32",
     aipp: Mapping[str, object] | None = None,
@@ -57,7 +58,8 @@ def write_om(
         path: The om.
         shapes: Of every input, as the om states them; -1 is set at run time.
         kind: ``static``, ``batch``, ``image``, ``dims`` or ``shape``.
-        gears: What the setters take: all sizes of all inputs for ``dims``.
+        gears: What the setters take: all sizes of the inputs in `order` for ``dims``.
+        order: Inputs as atc's ``--input_shape`` named them, the graph's own order if None; fixed ones may be left out.
         dtypes: Of inputs and outputs that are not the graph's.
         gear_index: Place of the gear input among the inputs, the last if None.
         precision: ``fp32``, or what runs without ONNX Runtime's own rewrites, so that every rounding takes place.
@@ -65,7 +67,7 @@ def write_om(
     """
     model = onnx.load(graph) if isinstance(graph, Path) else graph
     row = {"shapes": shapes, "kind": kind, "gears": gears, "dtypes": dtypes or {}, "gear_index": gear_index}
-    row |= {"precision": precision, "aipp": aipp, "results": None}
+    row |= {"precision": precision, "aipp": aipp, "order": order, "results": None}
     _save(model, path, row)
     # Every gear runs once when it is compiled, and not at every load.
     _save(model, path, row | {"results": list(Model(path).results.values())})
@@ -97,6 +99,7 @@ class Model:
         self.outputs = [one.name for one in outputs]
         self.dtypes = self.graph_dtypes | {one.name: _dtype(one.type) for one in outputs} | row["dtypes"]
         self.inputs = list(self.shapes)
+        self.order = row.get("order") or list(self.shapes)
         if self.gears:
             at = row["gear_index"]
             self.inputs.insert(len(self.inputs) if at is None else at, GEAR_INPUT)
@@ -109,7 +112,8 @@ class Model:
     def shapes_of(self, setting: tuple[int, ...]) -> dict[str, list[int]]:
         if self.kind == "dims":
             sizes = iter(setting)
-            return {name: [next(sizes) for _ in shape] for name, shape in self.shapes.items()}
+            listed = {name: [next(sizes) for _ in self.shapes[name]] for name in self.order}
+            return {name: listed.get(name, shape) for name, shape in self.shapes.items()}
         filled = {}
         for name, shape in self.shapes.items():
             sizes = iter(setting)

@@ -3,16 +3,17 @@
 import configparser
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from inferry.ascend.atc_aipp import AippFile, aipp_problems, parse_aipp
 from inferry.ascend.atc_command import Command
-from inferry.ascend.atc_problem import Problem
+from inferry.ascend.atc_problem import USAGE, Problem
 from inferry.ascend.atc_singleop import singleop_problems
 from inferry.ascend.atc_soc import NO_FLOAT_32_EXECUTION, soc_family
+from inferry.core.graph_facts import GraphFacts
 
 PRECISIONS: Final = (
     "high_precision",
@@ -28,15 +29,17 @@ _CALIBRATION: Final = "input_data_dir|input_shape|config_file|infer_soc|infer_ai
 
 _ENTRY: Final = r"[\w/.\-]+(::\w+)?"
 _DTYPES: Final = r"[\w,]*"
+_CUSTOMISED: Final = rf"(?P<name>(?!OpType::).+?)::InputDtype:(?P<inputs>{_DTYPES}),OutputDtype:(?P<outputs>{_DTYPES})"
 
 
-def file_problems(command: Command, folder: Path, soc: str) -> list[Problem]:
+def file_problems(command: Command, folder: Path, soc: str, graph: GraphFacts | None = None) -> list[Problem]:
     """What is wrong with the configuration files; the AIPP file is left to `read_aipp`.
 
     Args:
         command: Names the files.
         folder: Where the command runs: relative paths begin here.
         soc: The chip.
+        graph: Of the model; without it the numbers of types are not checked.
     """
     problems = []
     for option, check in _CHECKS.items():
@@ -50,7 +53,27 @@ def file_problems(command: Command, folder: Path, soc: str) -> list[Problem]:
         problems.append(replace(operators, code="E10024"))
     elif operators is not None:
         problems += singleop_problems(operators)
-    return problems
+    return [*problems, *_customised(command, folder, graph)]
+
+
+def _customised(command: Command, folder: Path, graph: GraphFacts | None) -> Iterator[Problem]:
+    """What ``--customize_dtypes`` says of a node, beside the graph and beside ``--keep_dtype``."""
+    text, kept = (_read(command, option, folder) for option in ("customize_dtypes", "keep_dtype"))
+    lines = text.splitlines() if isinstance(text, str) else []
+    found = [match for line in lines if (match := re.fullmatch(_CUSTOMISED, line.strip()))]
+    names = {line.strip() for line in kept.splitlines()} if isinstance(kept, str) else set()
+    for name in (match["name"] for match in found if match["name"] in names):
+        said = f"--keep_dtype has no effect on {name}, which --customize_dtypes names too"
+        yield Problem(USAGE, said, "name it in one of the two files")
+    for match in found:
+        counts = tuple(len(list(filter(None, match[side].split(",")))) for side in ("inputs", "outputs"))
+        wanted = counts if graph is None else graph.arity.get(match["name"], counts)
+        if counts != wanted:
+            said = (
+                f"--customize_dtypes: {match['name']} has {wanted[0]} inputs and {wanted[1]} outputs, and types for"
+                f" {counts[0]} and {counts[1]} are given"
+            )
+            yield Problem("E10001", said, "give one type for each input and each output")
 
 
 def read_aipp(command: Command, folder: Path, soc: str) -> AippFile:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from inferry.ascend.atc_command import Command
-from inferry.ascend.atc_problem import Problem
+from inferry.ascend.atc_problem import USAGE, Problem
 from inferry.ascend.atc_shapes import DYNAMIC, GEAR_OPTIONS, Entry, parse_input_shape
 from inferry.ascend.atc_soc import soc_family
 
@@ -17,6 +17,7 @@ FEWEST: Final = 2
 MOST: Final = 100
 MOST_950: Final = 256
 
+_NO_DIMS: Final = Problem("E10058", "--dynamic_dims is empty", 'write "1,128;4,128", or leave it out')
 _HEIGHT_AND_WIDTH: Final[Mapping[str, tuple[int, int]]] = {"NCHW": (2, 3), "NHWC": (1, 2)}
 
 
@@ -29,7 +30,7 @@ def gear_problems(command: Command, soc: str = "") -> list[Problem]:
     """
     used = [name for name in GEAR_OPTIONS if command.get(name)]
     if not used:
-        return []
+        return _empty(command)
     shape = command.get("input_shape")
     if "~" in shape:
         found = f"--input_shape has a range, and --{used[0]} takes -1 only: {shape}"
@@ -49,6 +50,16 @@ def gear_problems(command: Command, soc: str = "") -> list[Problem]:
     problems = _CHECKS[used[0]](shapes.entries, text, command.get("input_format"))
     most = MOST_950 if soc_family(soc) == "950" else MOST
     return problems or profile_problems(gears_of(used[0], text), used[0], most)
+
+
+def _empty(command: Command) -> list[Problem]:
+    """An option of gears without a value: atc has a code for one of them, and takes the others for absent."""
+    if "dynamic_dims" in command.options:
+        return [_NO_DIMS]
+    names = [name for name in GEAR_OPTIONS if name in command.options]
+    return [
+        Problem(USAGE, f"--{name} is empty, and atc compiles no gears", "give them, or leave it out") for name in names
+    ]
 
 
 def gears_of(option: str, text: str) -> tuple[tuple[int, ...], ...]:
@@ -131,7 +142,7 @@ def _dims(entries: Sequence[Entry], text: str, input_format: str) -> list[Proble
         return [Problem("E10001", found, "write -1 for each dynamic size")]
     gears = text.removesuffix(";")
     if not gears.strip():
-        return [Problem("E10058", "--dynamic_dims is empty", 'write "1,128;4,128"')]
+        return [_NO_DIMS]
     if any(gear.count(",") + 1 != count for gear in gears.split(";")):
         found = f"--dynamic_dims={text} has a gear that has not {count} sizes, one for each -1 of all inputs in order"
         return [Problem("E10003", found, "list every size of every input in each gear, equal ones too")]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from inferry.ascend.atc_command import Command
-from inferry.ascend.atc_problem import Problem, nearest
+from inferry.ascend.atc_problem import USAGE, Problem, nearest
 from inferry.ascend.atc_rules import COMPILING
 from inferry.ascend.atc_shapes import GEAR_OPTIONS, Entry, input_shapes
 from inferry.core.atc_operators import KNOWN
@@ -16,7 +16,12 @@ OPSETS: Final = range(11, 19)
 DTYPES: Final = ("FLOAT", "FLOAT16", "UINT8", "INT32", "INT64", "INT8", "BOOL")
 """Of inputs. The documentation names the first three; INT32 and INT64 stand in published recipes; pyACL knows all."""
 
-_QUANTISED: Final = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "AscendQuant"})
+_QUANTISED: Final = frozenset(
+    {
+        *("AscendDequant", "AscendQuant", "ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear"),
+        *("MatMulInteger", "QLinearConv", "QLinearMatMul", "QuantizeLinear"),
+    }
+)
 _DATA_DEPENDENT: Final = frozenset({"NonZero", "Unique", "Compress", "NonMaxSuppression"})
 
 
@@ -32,7 +37,7 @@ def _entries(command: Command, graph: GraphFacts) -> Iterator[Problem]:
     named = [entry for entry in entries if entry.name]
     for entry in named:
         if entry.name in inputs:
-            yield from _rank(entry, inputs[entry.name])
+            yield from _shape(entry, inputs[entry.name])
         else:
             yield _unknown(entry.name, "input_shape", graph)
     indexed = [entry for entry in entries if not entry.name]
@@ -40,14 +45,26 @@ def _entries(command: Command, graph: GraphFacts) -> Iterator[Problem]:
         found = f"--input_shape has {len(indexed)} shapes, the graph {len(inputs)} inputs"
         yield Problem("E10002", found, "give one shape for each input, in the graph's order")
     for entry, value in zip(indexed, graph.inputs, strict=False):
-        yield from _rank(entry, value)
+        yield from _shape(entry, value)
 
 
-def _rank(entry: Entry, value: InputFacts) -> Iterator[Problem]:
-    if value.dims is not None and len(entry.dims) != len(value.dims):
+def _shape(entry: Entry, value: InputFacts) -> Iterator[Problem]:
+    """Rank and fixed sizes. For the latter atc has no code: it compiles what does not fit, and fails within or errs.
+
+    A fixed batch, the first size, is left alone: no documented rule forbids another one.
+    """
+    if value.dims is None:
+        return
+    if len(entry.dims) != len(value.dims):
         found = f"--input_shape gives '{value.name}' {len(entry.dims)} sizes, the graph has {len(value.dims)}"
         shown = ",".join("-1" if dim is None else str(dim) for dim in value.dims)
         yield Problem("E10049", found, f"the graph's are {shown or 'none: write a scalar as name:'}")
+        return
+    for axis, (given, own) in enumerate(zip(entry.dims, value.dims, strict=True)):
+        if axis and isinstance(own, int) and given != own:
+            shown = "~".join(map(str, given)) if isinstance(given, tuple) else str(given)
+            found = f"--input_shape gives axis {axis} of '{value.name}' the size {shown}, the graph fixes it at {own}"
+            yield Problem(USAGE, found, f"write {own}, or export the graph with this size open")
 
 
 def _unknown(name: str, option: str, graph: GraphFacts) -> Problem:
@@ -85,12 +102,16 @@ def _fp16_nodes(command: Command, graph: GraphFacts) -> Iterator[Problem]:
 
 def _out_nodes(command: Command, graph: GraphFacts) -> Iterator[Problem]:
     for part in filter(None, command.get("out_nodes").split(";")):
-        node, separator, index = part.strip().rpartition(":")
-        known = graph.nodes if separator and index.isdecimal() else frozenset(graph.outputs)
-        name = node if separator and index.isdecimal() else part.strip()
+        node, _, index = part.strip().rpartition(":")
+        by_index = bool(node) and index.isdecimal()
+        known = graph.nodes if by_index else frozenset(graph.outputs)
+        name = node if by_index else part.strip()
         if name not in known and part.strip() not in graph.outputs:
             found = f"--out_nodes names '{part.strip()}', which the graph does not have"
             yield Problem("E10016", found, nearest(name, known))
+        elif by_index and int(index) >= graph.arity.get(name, (0, int(index) + 1))[1]:
+            found = f"--out_nodes names output {index} of '{name}', which has {graph.arity[name][1]}"
+            yield Problem("E10003", found, "outputs are counted from 0")
 
 
 def _opsets(_: Command, graph: GraphFacts) -> Iterator[Problem]:

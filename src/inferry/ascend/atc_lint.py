@@ -1,12 +1,14 @@
 """The atc linter: what atc would refuse, said before atc runs, with atc's own error codes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from inferry.ascend.atc_aipp import CODE, AippBlock
 from inferry.ascend.atc_command import Command
 from inferry.ascend.atc_files import file_problems, read_aipp
-from inferry.ascend.atc_gears import gear_problems
+from inferry.ascend.atc_gears import gear_problems, gears_of
 from inferry.ascend.atc_graph import graph_problems
 from inferry.ascend.atc_options import OPTIONS
 from inferry.ascend.atc_problem import USAGE, Problem
@@ -14,6 +16,9 @@ from inferry.ascend.atc_rules import rule_problems
 from inferry.ascend.atc_shapes import input_shapes, is_dynamic_shape, shape_option_problems
 from inferry.ascend.atc_soc import NO_SHAPE_RANGE, soc_family, soc_problems
 from inferry.core.graph_facts import GraphFacts
+
+SMALL_CHANNELS: Final = 4
+"""Most channels of ``--enable_small_channel``."""
 
 
 def lint(
@@ -38,7 +43,7 @@ def lint(
         *rule_problems(command),
         *shape_option_problems(command),
         *gear_problems(command, chip),
-        *file_problems(command, folder or Path(), chip),
+        *file_problems(command, folder or Path(), chip, graph),
         *aipp.problems,
         *_aipp_beside(command, aipp.blocks, graph),
         *soc_problems(command, chip),
@@ -85,10 +90,42 @@ def _aipp_beside(command: Command, blocks: Sequence[AippBlock], graph: GraphFact
         if command.get("dynamic_image_size") and not block.is_dynamic and _fixes_the_size(block):
             found = "--dynamic_image_size and a static AIPP with a crop, padding or source size exclude each other"
             problems.append(Problem(CODE, found, "leave crop, padding and src_image_size_w and _h out"))
-        if command.get("enable_small_channel") == "1" and block.is_dynamic:
-            found = "--enable_small_channel=1 needs a static AIPP"
-            problems.append(Problem("E10001", found, "write aipp_mode: static, or leave the option out"))
+        problems += _pictures(command, block, _picture(command, block, graph))
     return problems
+
+
+def _picture(command: Command, block: AippBlock, graph: GraphFacts | None) -> tuple[int, ...]:
+    """Channels, height and width of a block's input, 0 where they are open; nothing where it is no picture."""
+    entries = input_shapes(command).entries
+    names = [value.name for value in graph.inputs] if graph else [entry.name for entry in entries]
+    name = names[block.rank] if block.rank < len(names) else ""
+    own = {value.name: value.dims for value in graph.inputs} if graph else {}
+    given = {entry.name: entry.dims for entry in entries}
+    dims: Sequence[object] = given.get(name) or own.get(name) or ()
+    if len(dims) != 4:
+        return ()
+    axes = (3, 1, 2) if command.get("input_format") == "NHWC" else (1, 2, 3)
+    sizes = [dims[axis] for axis in axes]
+    return tuple(size if isinstance(size, int) and size > 0 else 0 for size in sizes)
+
+
+def _pictures(command: Command, block: AippBlock, picture: Sequence[int]) -> Iterator[Problem]:
+    """What depends on the size of the pictures that a block prepares."""
+    channels, height, width = picture or (0, 0, 0)
+    if command.get("enable_small_channel") == "1" and block.is_dynamic:
+        found = "--enable_small_channel=1 needs a static AIPP"
+        yield Problem("E10001", found, "write aipp_mode: static, or leave the option out")
+    elif command.get("enable_small_channel") == "1" and channels > SMALL_CHANNELS:
+        found = f"--enable_small_channel=1 is for at most {SMALL_CHANNELS} channels, and the pictures have {channels}"
+        yield Problem("E10001", found, "leave the option out")
+    batches = command.get("dynamic_batch_size")
+    if block.is_dynamic and re.fullmatch(r"\d{1,9}(,\d{1,9})*,?", batches):
+        most = max(size for (size,) in gears_of("dynamic_batch_size", batches))
+        # YUV420SP, with three halves of a byte for each pixel, is the smallest form of a coloured picture.
+        needed = most * height * width * (3 if channels > 1 else 2) // 2
+        if 0 < block.size("max_src_image_size") < needed:
+            found = f"max_src_image_size: {block.size('max_src_image_size')} is too small for the largest batch, {most}"
+            yield Problem(USAGE, found, f"write batch x height x width x bytes of a pixel, {needed} or more")
 
 
 def _fixes_the_size(block: AippBlock) -> bool:

@@ -49,7 +49,11 @@ _PATH: Final = Option(
     expected="a path of letters, digits, _ - . / and Chinese characters, without spaces",
 )
 _PATHS: Final = Option(pattern=r"[A-Za-z0-9_\-./\u4e00-\u9fa5,;]+", expected="paths of letters, digits, _ - . /")
-_BOOLEANS: Final = Option(pattern="(true|false)(,(true|false))*", expected="true or false for each node, with commas")
+_BOOLEANS: Final = Option(
+    pattern=r"\s*(true|false)\s*(,\s*(true|false)\s*)*",
+    expected="true or false for each node, with commas",
+    code="E10005",
+)
 _NODES: Final = Option(pattern="[^;]+(;[^;]+)*;?", expected="names, with semicolons between them")
 
 OUTPUT_TYPES: Final = ("FP32", "FP16", "UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "UINT64", "INT64")

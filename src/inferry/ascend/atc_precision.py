@@ -1,7 +1,7 @@
 """The files with which atc is told the precision of single operators, and what may stand beside each other.
 
 `inferry.ascend.atc_files` checks such files of others. Sources: the ATC documentation of ``--op_precision_mode``,
-``--modify_mixlist``, ``--keep_dtype``, ``--customize_dtypes`` and ``--fusion_switch_file``.
+``--modify_mixlist``, ``--keep_dtype`` and ``--customize_dtypes``.
 """
 
 import json
@@ -36,7 +36,6 @@ DTYPES: Final = ("float16", "float32", "bfloat16", "int8", "uint8", "int16", "in
 
 _BFLOAT16: Final = frozenset({"910B", "A3", "310B", "950"})
 _NAME: Final = re.compile(r"[\w/.\-]+")
-_ORIGIN: Final = (("precision_mode", "must_keep_origin_dtype"), ("precision_mode_v2", "origin"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class PrecisionFile:
     @property
     def name(self) -> str:
         """A name with the suffix that the documentation's examples have."""
-        suffix = {"op_precision_mode": "ini", "modify_mixlist": "json", "fusion_switch_file": "cfg"}
+        suffix = {"op_precision_mode": "ini", "modify_mixlist": "json"}
         return f"{self.option}.{suffix.get(self.option, 'cfg')}"
 
 
@@ -120,8 +119,6 @@ def precision_settings(
     complete = {"model": "m.onnx", "framework": "5", "output": "m", "soc_version": soc, **given}
     command = Command(complete)
     problems = [str(problem) for problem in (*rule_problems(command), *soc_problems(command, soc))]
-    if "customize_dtypes" in given and (mode := [f"--{k}={v}" for k, v in _ORIGIN if given.get(k) == v]):
-        problems.append(f"--customize_dtypes has no effect beside {mode[0]}. fix: keep one of the two")
     named = {file.option: file.nodes for file in files}
     if twice := named.get("keep_dtype", frozenset()) & named.get("customize_dtypes", frozenset()):
         problems.append(f"--customize_dtypes beats --keep_dtype, and both name {min(twice)}. fix: name it in one")
@@ -130,23 +127,6 @@ def precision_settings(
     if problems:
         raise UsageError("these options for the precision do not go together:\n  " + "\n  ".join(problems))
     return PrecisionSettings(given, {file.name: file.text for file in files})
-
-
-def half_settings(graph: GraphFacts, keep: Collection[str] = (), *, soc: str) -> PrecisionSettings:
-    """Half precision everywhere but for some nodes, which is what `inferry.pipeline.half_precision` emulates.
-
-    atc's own mixed precision (``mixed_float16``) decides by lists of operators that differ from chip to chip and are
-    not public; here the nodes are those that were measured.
-
-    Args:
-        graph: That is compiled.
-        keep: Names of the nodes that stay in float32; none writes no file.
-        soc: The chip.
-
-    Raises:
-        UsageError: As `keep_dtype`.
-    """
-    return precision_settings({"precision_mode_v2": "fp16"}, [keep_dtype(graph, keep)] if keep else [], soc=soc)
 
 
 def keep_dtype(graph: GraphFacts, nodes: Collection[str], operators: Collection[str] = ()) -> PrecisionFile:
@@ -161,10 +141,10 @@ def keep_dtype(graph: GraphFacts, nodes: Collection[str], operators: Collection[
         operators: ONNX operators, all nodes of which are meant.
 
     Raises:
-        UsageError: A node is not there or has a name that the file cannot hold, or an operator's Ascend name is not
-            certain.
+        UsageError: A node or an operator is not there, a node has a name that the file cannot hold, or an operator's
+            Ascend name is not certain.
     """
-    lines = [*_nodes(graph, nodes), *(f"OpType::{ir_type(name)}" for name in operators)]
+    lines = [*_nodes(graph, nodes), *(f"OpType::{_type(graph, name)}" for name in operators)]
     return PrecisionFile("keep_dtype", _joined(lines), frozenset(nodes))
 
 
@@ -192,7 +172,7 @@ def customize_dtypes(
             )
     by_node = zip(_nodes(graph, nodes), nodes.values(), strict=True)
     lines = [f"{name}::{_types(dtypes, soc)}" for name, dtypes in by_node]
-    lines += [f"OpType::{ir_type(name)}:{_types(dtypes, soc)}" for name, dtypes in (operators or {}).items()]
+    lines += [f"OpType::{_type(graph, name)}:{_types(dtypes, soc)}" for name, dtypes in (operators or {}).items()]
     return PrecisionFile("customize_dtypes", _joined(lines), frozenset(nodes))
 
 
@@ -217,7 +197,7 @@ def op_precision_mode(
         if value == "enable_float_32_execution" and soc_family(soc) in NO_FLOAT_32_EXECUTION:
             raise UsageError(f"{name}={value} is not supported on {soc}: use high_precision")
     sections = {
-        "ByOpType": [f"{ir_type(name)}={value}" for name, value in operators.items()],
+        "ByOpType": [f"{_type(graph, name)}={value}" for name, value in operators.items()],
         "ByNodeName": [f"{name}={value}" for name, value in zip(_nodes(graph, nodes), nodes.values(), strict=True)],
     }
     lines = [line for section, rows in sections.items() if rows for line in (f"[{section}]", *rows)]
@@ -232,43 +212,19 @@ def modify_mixlist(*, black: MixList | None = None, white: MixList | None = None
         white: Of those that may become float16.
 
     Raises:
-        UsageError: Nothing is changed, an operator is added to both, or its Ascend name is not certain.
+        UsageError: Nothing is changed, an operator is added to both or added and removed, or its Ascend name is not
+            certain.
     """
     lists = {"black-list": black, "white-list": white}
     content = {name: one.to_json() for name, one in lists.items() if one is not None}
     if not any(names for one in content.values() for names in one.values()):
         raise UsageError("a mix list that changes nothing: leave it out")
+    for name, one in lists.items():
+        if one is not None and (both := set(one.add) & set(one.remove)):
+            raise UsageError(f"{min(both)} cannot come into the {name} and leave it: choose one")
     if black and white and (both := set(black.add) & set(white.add)):
         raise UsageError(f"{min(both)} cannot be added to the black list and the white list: choose one")
     return PrecisionFile("modify_mixlist", json.dumps(content, indent=2) + "\n")
-
-
-def fusion_switches(
-    graph_fusion: Mapping[str, bool], ub_fusion: Mapping[str, bool] | None = None, *, soc: str
-) -> PrecisionFile:
-    """``--fusion_switch_file``: fusion passes that are on or off; ``ALL`` means every pass that can be switched.
-
-    Args:
-        graph_fusion: Of the graph, by their names in CANN's list of fusion passes.
-        ub_fusion: Of what shares the unified buffer.
-        soc: The chip.
-
-    Raises:
-        UsageError: Nothing is switched, the chip has no such fusion, or a name is none of a pass.
-    """
-    switches = {"GraphFusion": graph_fusion, "UBFusion": ub_fusion or {}}
-    if not any(switches.values()):
-        raise UsageError("no fusion pass is switched: leave the file out")
-    if ub_fusion and soc_family(soc) == "950":
-        raise UsageError(f"{soc} has no UBFusion: leave it out")
-    if wrong := [name for passes in switches.values() for name in passes if not re.fullmatch(r"\w+", name)]:
-        raise UsageError(f"{wrong[0]!r} is no name of a fusion pass: these are letters, digits and _")
-    content = {
-        kind: {name: "on" if on else "off" for name, on in passes.items()}
-        for kind, passes in switches.items()
-        if passes
-    }
-    return PrecisionFile("fusion_switch_file", json.dumps({"Switch": content}, indent=2) + "\n")
 
 
 def ir_type(operator: str) -> str:
@@ -283,6 +239,14 @@ def ir_type(operator: str) -> str:
         "becomes several of Ascend's operators" if operator in SPLIT else "has no Ascend name that we know for certain"
     )
     raise UsageError(f"the ONNX operator {operator} {why}: name its nodes instead; known: {', '.join(IR_TYPES)}")
+
+
+def _type(graph: GraphFacts, operator: str) -> str:
+    """As `ir_type`, of an operator that the graph has: a line for another one would say nothing."""
+    name = ir_type(operator)
+    if ("", operator) not in graph.operators:
+        raise UsageError(f"the graph has no operator {operator}: leave it out")
+    return name
 
 
 def _nodes(graph: GraphFacts, names: Iterable[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Which options need, exclude or silence each other, as tables."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,13 @@ class Conflict:
 
 _ANY: Final[frozenset[str]] = frozenset()
 
+_OF_MODELS: Final = (
+    *("model", "weight", "framework", "input_format", "input_shape", "input_shape_range", "input_hint_shape"),
+    *("dynamic_batch_size", "dynamic_image_size", "dynamic_dims", "insert_op_conf", "input_fp16_nodes"),
+    *("is_input_adjust_hw_layout", "is_output_adjust_hw_layout", "out_nodes", "output_type", "op_name_map"),
+)
+"""Options that speak of a model, its inputs or its outputs; a single operator has none of these."""
+
 REQUIREMENTS: Final = (
     Requirement("is_input_adjust_hw_layout", "", ("input_fp16_nodes",)),
     Requirement("is_output_adjust_hw_layout", "", ("out_nodes",)),
@@ -75,17 +83,17 @@ CONFLICTS: Final = (
         "E10001",
     ),
     Conflict("compression_optimize_conf", _ANY, "precision_mode_v2", frozenset({"origin"}), "E10001"),
-    Conflict("keep_dtype", _ANY, "precision_mode", frozenset({"must_keep_origin_dtype"}), USAGE),
-    Conflict("keep_dtype", _ANY, "precision_mode_v2", frozenset({"origin"}), USAGE),
+    *(
+        Conflict(option, _ANY, mode, frozenset({value}), USAGE)
+        for option in ("keep_dtype", "customize_dtypes")
+        for mode, value in (("precision_mode", "must_keep_origin_dtype"), ("precision_mode_v2", "origin"))
+    ),
     Conflict("insert_op_conf", _ANY, "input_format", frozenset({"ND", "NCDHW", "NDHWC"}), "E10001"),
     *(
         Conflict("shape_generalized_build_mode", _ANY, option, _ANY, "E10001")
         for option in ("input_shape_range", "dynamic_batch_size", "dynamic_image_size", "dynamic_dims")
     ),
-    *(
-        Conflict("singleop", _ANY, option, _ANY, "E10055")
-        for option in ("model", "weight", "framework", "input_shape", "insert_op_conf", "out_nodes")
-    ),
+    *(Conflict("singleop", _ANY, option, _ANY, "E10055") for option in _OF_MODELS),
 )
 
 FORMATS: Final = {
@@ -171,12 +179,34 @@ def _between(command: Command) -> list[Problem]:
     if (command.get("deterministic", "0") == "0") != (command.get("deterministic_level", "0") == "0"):
         found = "--deterministic and --deterministic_level are not both zero or both above"
         problems.append(Problem("E10001", found, "set both, or neither"))
-    if ":" in command.get("output_type") and not command.get("out_nodes"):
-        problems.append(
-            Problem("E10001", "--output_type with nodes needs --out_nodes", "add --out_nodes, or name one type")
-        )
-    styles = {part.rpartition(":")[2].isdecimal() for part in command.get("out_nodes").split(";") if part}
-    if len(styles) > 1:
+    if command.get("op_precision_mode") and command.get("op_select_implmode"):
+        found = "--op_precision_mode overrides --op_select_implmode, which is deprecated"
+        problems.append(Problem(USAGE, found, "write all of it into the file of --op_precision_mode"))
+    return [*problems, *_output_nodes(command), *_adjusted(command)]
+
+
+def _output_nodes(command: Command) -> Iterator[Problem]:
+    """``--out_nodes`` by itself, and the nodes that ``--output_type`` names, each of which must be among them."""
+    nodes = [part.strip() for part in command.get("out_nodes").split(";") if part.strip()]
+    by_index = {part.rpartition(":")[2].isdecimal() for part in nodes}
+    if len(by_index) > 1:
         found = "--out_nodes mixes node:index with names of outputs"
-        problems.append(Problem("E10001", found, "use one of the two for all"))
-    return problems
+        yield Problem("E10001", found, "use one of the two for all")
+    typed = [part.rpartition(":")[0].strip() for part in command.get("output_type").split(";") if ":" in part]
+    if typed and not nodes:
+        yield Problem("E10001", "--output_type with nodes needs --out_nodes", "add --out_nodes, or name one type")
+    elif by_index == {True} and (others := [name for name in typed if name not in nodes]):
+        found = f"--output_type names {others[0]}, which is not in --out_nodes"
+        yield Problem("E10001", found, "name the same nodes in both")
+
+
+def _adjusted(command: Command) -> Iterator[Problem]:
+    """The switches of the layout, of which each belongs to one node."""
+    for option, nodes in (
+        ("is_input_adjust_hw_layout", "input_fp16_nodes"),
+        ("is_output_adjust_hw_layout", "out_nodes"),
+    ):
+        given, named = command.get(option), list(filter(None, command.get(nodes).split(";")))
+        if given and named and (count := given.count(",") + 1) > len(named):
+            found = f"--{option} has {count} values, and --{nodes} names {len(named)}"
+            yield Problem(USAGE, found, "write one value for each node, in the same order")

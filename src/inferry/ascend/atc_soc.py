@@ -65,6 +65,7 @@ RESTRICTIONS: Final[tuple[Restriction, ...]] = (
     *_without(("allow_hf32",), "310B", "310P", "910"),
     Restriction("precision_mode", _BF16, frozenset({"allow_mix_precision_bf16", "allow_fp32_to_bf16"})),
     Restriction("precision_mode_v2", _BF16, frozenset({"mixed_bfloat16"})),
+    Restriction("precision_mode_v2", ALL - {"950"}, frozenset({"cube_hif8", "mixed_hif8"})),
     Restriction("output_type", ALL - {"950"}, frozenset(OUTPUT_TYPES_950)),
 )
 

@@ -17,7 +17,7 @@ _HEADER: Final = """\
 #!/bin/sh
 # Written by Inferry. Compiles the model on a machine that has CANN; source its set_env.sh first.
 set -eu
-cd "$(dirname "$0")"
+cd -- "$(dirname -- "$0")"
 """
 
 

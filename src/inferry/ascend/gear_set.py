@@ -19,6 +19,9 @@ from inferry.core.specs import BATCH, TensorSpec
 LARGEST_CLI_DIM: Final = 99_999
 """ais_bench reads sizes of at most five digits from its command line; raw sound has more."""
 
+LARGEST_CLI_BATCH: Final = 4096
+"""The largest batch that ais_bench can be told to set."""
+
 MOST_CLI_DIMS: Final = 7
 """Dimensions of one input that ais_bench reads from its command line."""
 
@@ -175,6 +178,10 @@ class GearSet:
             case GearKind.STATIC:
                 return ()
             case GearKind.BATCH:
+                if not self.addressable:
+                    raise UsageError(
+                        f"ais_bench sets batches up to {LARGEST_CLI_BATCH:,}: compile one om for each gear"
+                    )
                 return ("--dymBatch", str(gear.batch))
             case GearKind.IMAGE:
                 return ("--dymHW", ",".join(map(str, self._setting(gear))))
@@ -187,6 +194,8 @@ class GearSet:
     @property
     def addressable(self) -> bool:
         """Whether ais_bench's command line can name every gear: sizes of five digits, no scalars, plain names."""
+        if self.kind is GearKind.BATCH:
+            return all(gear.batch <= LARGEST_CLI_BATCH for gear in self.gears)
         if self.kind is not GearKind.DIMS:
             return True
         shapes = [gear.shape(spec) for gear in self.gears for spec in self.inputs]

@@ -60,7 +60,8 @@ _HEAD: Final = r"""#!/bin/sh
 set -u
 umask 027
 export LC_ALL=C
-cd "$(dirname "$0")" || exit 1
+# Without CDPATH, in which cd would look for another folder of this name.
+CDPATH="" cd -- "$(dirname -- "$0")" || exit 1
 DEVICE="${DEVICE:-0}"
 AIS_BENCH="${AIS_BENCH:-python3 -m ais_bench}"
 FORCE="${FORCE:-}"
@@ -68,6 +69,9 @@ failed=""
 
 say() { printf '%s\n' "$*"; }
 stop() { code=$1; shift; printf 'run.sh: %s\n' "$*" >&2; exit "$code"; }
+# Some shells go on where the program, not the shell, was interrupted.
+trap 'stop 130 "interrupted; sh run.sh goes on where it stopped"' INT
+trap 'stop 143 "ended; sh run.sh goes on where it stopped"' TERM
 
 case "$PWD" in
   *[!_A-Za-z0-9/.-]*) stop 1 "ais_bench refuses the path $PWD: letters, digits and _ - . only. Move this folder." ;;
@@ -75,26 +79,37 @@ esac
 [ "$PWD" = "$(pwd -P)" ] || stop 1 "$PWD is reached through a link, which ais_bench refuses: cd to $(pwd -P)"
 command -v atc >/dev/null 2>&1 || stop 127 "atc is not on the PATH: source set_env.sh of CANN in this shell"
 # shellcheck disable=SC2086 # the variable may hold several words
-$AIS_BENCH --help >/dev/null 2>&1 || stop 127 "'$AIS_BENCH' cannot be run: install ais_bench, or set AIS_BENCH"
+if ! said="$($AIS_BENCH --help 2>&1)"; then
+  say "$said" | tail -n 3 >&2
+  stop 127 "'$AIS_BENCH' cannot be run: install ais_bench, source set_env.sh of CANN, or set AIS_BENCH"
+fi
 if command -v sha256sum >/dev/null 2>&1; then
   sha256sum --quiet -c @CHECKSUMS@ || stop 1 "files of this folder are missing or changed: copy it again"
 else
   say "sha256sum is missing: the files are not checked"
 fi
 # ais_bench refuses files that others may write, which unpacking may have made of them.
-chmod -R go-w . || stop 1 "the modes of the files cannot be set"
-mkdir -p @RESULTS@/logs
+chmod -R go-w . 2>/dev/null || stop 1 "these files are not yours, as ais_bench wants them: copy this folder"
+mkdir -p @RESULTS@/logs || stop 1 "$PWD/@RESULTS@/logs cannot be made: put this folder where you may write"
+# Of an earlier time: it must not be taken for what this time makes.
+rm -f @RESULTS@.tar.gz
 
-{
-  say "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  say "machine: $(uname -srm)"
-  say "device: $DEVICE"
-  say "ais_bench: $AIS_BENCH"
-  for folder in "${ASCEND_TOOLKIT_HOME:-}" "${ASCEND_HOME_PATH:-}"; do
-    [ -n "$folder" ] && [ -f "$folder/version.cfg" ] && say "cann: $(tr '\n' ' ' <"$folder/version.cfg")"
-  done
-  if command -v npu-smi >/dev/null 2>&1; then npu-smi info; else say "npu-smi: not found"; fi
-} >@RESULTS@/system.txt 2>&1
+cann="unknown"
+for folder in "${ASCEND_HOME_PATH:-}" "${ASCEND_TOOLKIT_HOME:-}"; do
+  if [ -n "$folder" ] && [ -f "$folder/version.cfg" ]; then cann="$(tr '\n' ' ' <"$folder/version.cfg")"; fi
+done
+
+# What computes: noted where something is computed, not where all was done before.
+note_system() {
+  {
+    say "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    say "machine: $(uname -srm)"
+    say "device: $DEVICE"
+    say "ais_bench: $AIS_BENCH"
+    if [ "$cann" != unknown ]; then say "cann: $cann"; fi
+    if command -v npu-smi >/dev/null 2>&1; then npu-smi info; else say "npu-smi: not found"; fi
+  } >@RESULTS@/system.txt 2>&1
+}
 
 # Sets $om to the file that atc made of a stem: some versions add the system to its name.
 find_om() {
@@ -108,11 +123,13 @@ find_om() {
 compile() {
   stem=$1; shift
   find_om "$stem"
-  if [ -n "$om" ] && [ -z "$FORCE" ] && [ -f "@MODEL@/$stem.compiled" ]; then
+  # The om of another version of CANN is compiled again: all results are of one.
+  if [ -n "$om" ] && [ -z "$FORCE" ] && [ "$(cat "@MODEL@/$stem.compiled" 2>/dev/null)" = "$cann" ]; then
     say "$stem: compiled before"
     return
   fi
   rm -f "@MODEL@/$stem.compiled" "@MODEL@/$stem.om" "@MODEL@/$stem"_linux_*.om
+  note_system
   say "$stem: atc compiles, which takes minutes ..."
   log="@RESULTS@/logs/atc_$stem.log"
   (cd @MODEL@ && "$@") >"$log" 2>&1
@@ -124,21 +141,22 @@ compile() {
   find_om "$stem"
   grep -q 'ATC run success' "$log" || stop 1 "atc does not say that it succeeded on $stem; see $log"
   [ -n "$om" ] || stop 1 "atc says that it succeeded, and there is no @MODEL@/$stem.om; see $log"
-  : >"@MODEL@/$stem.compiled"
+  say "$cann" >"@MODEL@/$stem.compiled"
 }
 
 # bench NAME FOLDERS OPTIONS...: runs on $om
 bench() {
   name=$1; folders=$2; shift 2
   summary="@RESULTS@/${name}_summary.json"
-  # The results of an older om are not those of this one.
+  # The results of an older om, or of another version of CANN, are not those of these.
   made_by="@RESULTS@/logs/$name.om.cksum"
-  this="$(cksum <"$om")"
+  this="$(cksum <"$om") $cann"
   if [ -f "$summary" ] && [ -z "$FORCE" ] && [ "$(cat "$made_by" 2>/dev/null)" = "$this" ]; then
     say "$name: run before"
     return
   fi
   rm -rf "@RESULTS@/$name" "$summary"
+  note_system
   say "$name: ais_bench runs ..."
   log="@RESULTS@/logs/ais_bench_$name.log"
   # shellcheck disable=SC2086 # the variable may hold several words
@@ -148,8 +166,8 @@ bench() {
   if [ "$code" -ne 0 ] || [ ! -f "$summary" ]; then
     tail -n 20 "$log" >&2
     say "$name: FAILED (exit code $code); see $log" >&2
-    # A summary of a failed run must not be taken for a result.
-    rm -f "$summary"
+    # Nothing of a failed run must be taken for a result.
+    rm -rf "@RESULTS@/$name" "$summary"
     failed="$failed $name"
     return
   fi
@@ -163,7 +181,10 @@ _TAIL: Final = r"""
 if [ -n "$failed" ]; then
   stop 1 "failed:$failed. What succeeded is in @RESULTS@; sh run.sh tries the rest again"
 fi
-tar -czf @RESULTS@.tar.gz @RESULTS@ || stop 1 "@RESULTS@.tar.gz cannot be written"
+# Under its name only when it is whole.
+if ! tar -czf @RESULTS@.tar.gz.part @RESULTS@ || ! mv -f @RESULTS@.tar.gz.part @RESULTS@.tar.gz; then
+  stop 1 "@RESULTS@.tar.gz cannot be written"
+fi
 say "All done. Take @RESULTS@.tar.gz back, unpack it in this folder's copy there, and run:"
 say "  inferry postprocess BUNDLE --outputs @RESULTS@ --job @INPUTS@ --output RUN"
 """

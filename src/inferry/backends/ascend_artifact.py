@@ -1,11 +1,12 @@
 """A bundle's compiled artifact: which one runs, and all of its om files as one session."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from inferry.backends.ascend_gears import Gear
+from inferry.backends.ascend_gears import Gear, Shape
 from inferry.backends.ascend_model import Origin
 from inferry.backends.ascend_runtime import Acl
 from inferry.backends.ascend_session import AscendSession
@@ -45,8 +46,13 @@ class ArtifactSession:
         """See `inferry.core.protocols.Session.run`."""
         session = self._sessions[0]
         if len(self._sessions) > 1:
-            session = self._owners[session.choose(inputs, list(self._owners))]
+            shapes = {name: array.shape for name, array in inputs.items()}
+            session = self._owners[session.choose(shapes, list(self._owners))]
         return session.run(inputs)
+
+    def padded(self, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+        """See `inferry.core.protocols.Session`."""
+        return self._sessions[0].chosen_shapes(shapes, list(self._owners))
 
     def signature(self) -> dict[str, Any]:
         """See `inferry.core.protocols.Session.signature`."""
@@ -97,8 +103,8 @@ def choose_artifact(model: Path, precision: str, soc: str) -> Compiled:
 
 def _command(model: Path, precision: str, soc: str, word: str = "Compile") -> str:
     return (
-        f"{word} it: inferry compile {model.parent} --backend {_BACKEND} --soc {soc} --precision {precision} (with "
-        "--plan PLAN or --sizes where its inputs differ in length)"
+        f"{word} it: inferry compile {shlex.quote(str(model.parent))} --backend {_BACKEND} --soc {soc} --precision "
+        f"{precision} (with --plan PLAN or --sizes where its inputs differ in length)"
     )
 
 

@@ -1,11 +1,14 @@
 """What a loaded om says of itself, narrowed once, and what is written beside it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import prod
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from inferry.backends.ascend_gears import Gear, Shape
 from inferry.backends.ascend_runtime import Acl
@@ -97,17 +100,14 @@ def describe(acl: Acl, desc: int) -> Om:
     outputs = tuple(_port(acl, desc, "output", i) for i in range(acl.get("mdl.get_num_outputs", desc)))
     inputs = tuple(port for port in ports if port.name != GEAR_INPUT)
     index = next((i for i, port in enumerate(ports) if port.name == GEAR_INPUT), None)
-    if index is not None:
-        kind, gears = _gears(acl, desc, inputs)
-        size = ports[index].size
-    elif any(-1 in port.dims for port in inputs):
-        kind, gears, size = Kind.SHAPE, (), 0
-    else:
-        kind, gears, size = Kind.STATIC, (Gear((), tuple(port.dims for port in inputs)),), 0
-    sized = (*ports, *outputs) if kind is not Kind.SHAPE else ()
-    if unsized := [port.name for port in sized if port.size == 0]:
+    if index is None and any(-1 in port.dims for port in inputs):
+        return Om(Kind.SHAPE, inputs, outputs, ())
+    if unsized := [port.name for port in (*ports, *outputs) if port.size == 0]:
         raise BackendError(f"acl states no size for {', '.join(unsized)} of an om with fixed shapes")
-    return Om(kind, inputs, outputs, gears, index, size)
+    if index is None:
+        return Om(Kind.STATIC, inputs, outputs, (Gear((), tuple(port.dims for port in inputs)),))
+    kind, gears = _gears(acl, desc, inputs)
+    return Om(kind, inputs, outputs, gears, index, ports[index].size)
 
 
 def _port(acl: Acl, desc: int, side: str, index: int) -> Port:
@@ -131,7 +131,7 @@ def _tensor_name(name: str) -> str:
     return parts[2] if len(parts) == 3 and parts[1].isdigit() else name
 
 
-def _gears(acl: Acl, desc: int, inputs: tuple[Port, ...]) -> tuple[Kind, tuple[Gear, ...]]:
+def _gears(acl: Acl, desc: int, inputs: Sequence[Port]) -> tuple[Kind, tuple[Gear, ...]]:
     dims = [port.dims for port in inputs]
     batch = acl.call("mdl.get_dynamic_batch", desc)
     if batch["batchCount"]:
@@ -143,10 +143,10 @@ def _gears(acl: Acl, desc: int, inputs: tuple[Port, ...]) -> tuple[Kind, tuple[G
     if not count:
         raise BackendError(f"this om has the input {GEAR_INPUT}, but acl states no gears for it")
     found = acl.call("mdl.get_input_dynamic_dims", desc, -1, count)
-    return Kind.DIMS, tuple(_split(dims, sizes_of(gear)) for gear in found)
+    return Kind.DIMS, _split(inputs, [sizes_of(gear) for gear in found])
 
 
-def _filled(dims: list[Shape], setting: Shape) -> Gear:
+def _filled(dims: Sequence[Shape], setting: Shape) -> Gear:
     """Each input's -1 replaced by the setting's sizes, in their order."""
     shapes = []
     for shape in dims:
@@ -155,12 +155,45 @@ def _filled(dims: list[Shape], setting: Shape) -> Gear:
     return Gear(setting, tuple(shapes))
 
 
-def _split(dims: list[Shape], setting: Shape) -> Gear:
-    """All sizes of all inputs, one after the other, split by the inputs' ranks."""
-    if len(setting) != sum(map(len, dims)):
-        raise BackendError(f"a gear of this om has {len(setting)} sizes, its inputs have {sum(map(len, dims))}")
-    sizes = iter(setting)
-    return Gear(setting, tuple(tuple(next(sizes) for _ in shape) for shape in dims))
+def _split(inputs: Sequence[Port], settings: Sequence[Shape]) -> tuple[Gear, ...]:
+    """All sizes of the inputs, one after the other in the order of atc's ``--input_shape``, which acl does not tell.
+
+    Raises:
+        BackendError: No order of the inputs fits them.
+    """
+    order = _order(inputs, settings)
+    if order is None:
+        shapes = " ".join(f"{port.name}{list(port.dims)}" for port in inputs)
+        found = ", ".join(map(str, settings))
+        raise BackendError(f"the gears that acl states, {found}, fit the inputs {shapes} in no order")
+    gears = []
+    for setting in settings:
+        sizes = iter(setting)
+        listed = {index: tuple(next(sizes) for _ in inputs[index].dims) for index in order}
+        gears.append(Gear(setting, tuple(listed.get(index, port.dims) for index, port in enumerate(inputs))))
+    return tuple(gears)
+
+
+def _order(inputs: Sequence[Port], settings: Sequence[Shape], placed: tuple[int, ...] = ()) -> tuple[int, ...] | None:
+    """The places of the inputs as the settings name them, the om's own order first; fixed inputs may be left out."""
+    start = sum(len(inputs[index].dims) for index in placed)
+    left = [index for index in range(len(inputs)) if index not in placed]
+    if all(len(setting) == start for setting in settings) and not any(-1 in inputs[index].dims for index in left):
+        return placed
+    for index in left:
+        port = inputs[index]
+        if all(_holds(port, setting[start : start + len(port.dims)]) for setting in settings):
+            found = _order(inputs, settings, (*placed, index))
+            if found is not None:
+                return found
+    return None
+
+
+def _holds(port: Port, sizes: Shape) -> bool:
+    """Whether an input can have these sizes: as many, the fixed ones alike, no larger than its buffer."""
+    if len(sizes) != len(port.dims) or prod(sizes) * np.dtype(port.dtype).itemsize > port.size:
+        return False
+    return all(dim in {-1, size} for dim, size in zip(port.dims, sizes, strict=True))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from inferry.backends.ascend_model import (
     read_origin,
     sizes_of,
 )
-from inferry.backends.ascend_runtime import Acl, start
+from inferry.backends.ascend_runtime import Acl, attach, detach, device_name, start
 from inferry.backends.ascend_tensors import cut, to_om
 from inferry.core.errors import BackendError
 from inferry.core.specs import Array
@@ -64,11 +64,12 @@ class AscendSession:
             self._growing = growing_axes(self._om, self._origin)
             self._specs = output_specs(self._om, self._origin)
             self._memory = self._reserve(stack, self._om)
-            self._device = f"{acl.get('get_soc_name')} {device}"
+            self._device = device_name(acl, device)
             self._version = acl.version()
             # Closing may happen in another thread than opening.
             stack.callback(acl.call, "rt.set_context", self._context)
             self._resources: ExitStack | None = stack.pop_all()
+        attach(acl, self)
 
     def _load(self, stack: ExitStack, model: Path) -> int:
         try:
@@ -111,24 +112,33 @@ class AscendSession:
         """The shapes it was compiled for; none where it takes any."""
         return self._om.gears
 
-    def choose(self, inputs: Mapping[str, Array], gears: Sequence[Gear]) -> Gear:
+    def choose(self, shapes: Mapping[str, Shape], gears: Sequence[Gear]) -> Gear:
         """The smallest of these gears, its own or of further files of the same graph, that takes these inputs.
 
         Raises:
             BackendError: None does, or they are not the graph's inputs.
         """
-        self._require(inputs)
-        return choose(gears, [inputs[port.name].shape for port in self._om.inputs], self._growing)
+        self._require(shapes)
+        return choose(gears, [shapes[port.name] for port in self._om.inputs], self._growing)
 
-    def _require(self, inputs: Mapping[str, Array]) -> None:
+    def chosen_shapes(self, shapes: Mapping[str, Shape], gears: Sequence[Gear]) -> dict[str, Shape]:
+        """The shapes of the gear that `choose` takes, by input.
+
+        Raises:
+            BackendError: As for `choose`.
+        """
+        gear = self.choose(shapes, gears)
+        return {port.name: shape for port, shape in zip(self._om.inputs, gear.shapes, strict=True)}
+
+    def _require(self, shapes: Mapping[str, Shape]) -> None:
         names = [port.name for port in self._om.inputs]
-        if set(inputs) != set(names):
-            raise BackendError(f"this om takes the inputs {names}, not {sorted(inputs)}")
-        if empty := [name for name, array in inputs.items() if array.size == 0]:
+        if set(shapes) != set(names):
+            raise BackendError(f"this om takes the inputs {names}, not {sorted(shapes)}")
+        if empty := [name for name, shape in shapes.items() if 0 in shape]:
             raise BackendError(f"the inputs {empty} are empty: an NPU runs at least one row of at least one element")
 
     def _accept(self, inputs: Mapping[str, Array]) -> list[Array]:
-        self._require(inputs)
+        self._require({name: array.shape for name, array in inputs.items()})
         origin = {spec.name: spec.dtype for spec in self._origin.inputs} if self._origin else {}
         return [to_om(inputs[port.name], port, origin.get(port.name)) for port in self._om.inputs]
 
@@ -241,6 +251,7 @@ class AscendSession:
         with self._lock:
             if self._resources is not None:
                 resources, self._resources = self._resources, None
+                detach(self._acl, self)
                 resources.close()
 
 

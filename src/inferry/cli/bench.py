@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.live import Live
@@ -13,7 +13,9 @@ from inferry.cli import console
 from inferry.cli.options import BundleArgument, Json, Layout, Limit
 from inferry.core.errors import UsageError
 from inferry.core.runs import BENCH
-from inferry.pipeline.benchmark.results import Benchmark, ConfigurationResult, Result
+
+if TYPE_CHECKING:
+    from inferry.pipeline.benchmark.results import Benchmark, ConfigurationResult, Result
 
 EXAMPLE: Final = "inferry bench bundle/ --data folder-of-audio/ --batch-sizes 1,4,8 --threads 1,2"
 
@@ -92,7 +94,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: live.update(text, refresh=True)
 
 
-def show_benchmark(made: Benchmark) -> None:
+def show_benchmark(made: "Benchmark") -> None:
     """A table a configuration, then how they compare, the ceiling, what did not settle, and the signature."""
     sound = "" if made.valid_seconds is None else f", {made.valid_seconds:.1f} s of sound"
     console.out.print(f"{console.escape(made.data)}{sound}; the bundle has {made.bundle_bytes / 1e6:,.1f} MB")
@@ -109,7 +111,7 @@ def show_benchmark(made: Benchmark) -> None:
     console.out.print("signature: " + console.escape("; ".join(f"{k}: {v}" for k, v in made.signature.items())))
 
 
-def _show_doubts(made: Benchmark) -> None:
+def _show_doubts(made: "Benchmark") -> None:
     """Of which numbers a reader should think twice."""
     for one in made.configurations:
         unsettled = [str(result.batch_size) for result in one.results if not result.settled]
@@ -126,7 +128,7 @@ def _show_doubts(made: Benchmark) -> None:
         console.out.print(f"[yellow]never filled:[/] batch size {', '.join(larger)}: a round has {samples}")
 
 
-def _show_configuration(one: ConfigurationResult) -> None:
+def _show_configuration(one: "ConfigurationResult") -> None:
     console.out.print(_speed(one))
     unit = "item" if one.results[0].audio_seconds_per_second is None else "second of sound"
     title = f"ms of work for each {unit}, and a fresh process's first result"
@@ -141,7 +143,7 @@ def _show_configuration(one: ConfigurationResult) -> None:
         console.out.print(_ranking(one))
 
 
-def _speed(one: ConfigurationResult) -> Table:
+def _speed(one: "ConfigurationResult") -> Table:
     """A line a batch size; the task's main rate and sound only where there are any."""
     columns: list[tuple[str, Callable[[Result], str]]] = [(">batch", lambda result: str(result.batch_size))]
     rates = [result.accuracy.main.name for result in one.results if result.accuracy is not None]
@@ -160,16 +162,16 @@ def _speed(one: ConfigurationResult) -> Table:
     return console.table(*(name for name, _ in columns), rows=rows, title=one.name)
 
 
-def _main_rate(result: Result) -> str:
+def _main_rate(result: "Result") -> str:
     return _or_dash(None if result.accuracy is None else result.accuracy.main.percent, ".2f")
 
 
-def _peak(result: Result) -> str:
+def _peak(result: "Result") -> str:
     memory = result.startup.peak_memory_bytes
     return _or_dash(None if memory is None else memory / 1e6, ",.0f")
 
 
-def _stages(result: Result) -> tuple[str, ...]:
+def _stages(result: "Result") -> tuple[str, ...]:
     work = (f"{1000 * value:.3f}" for value in result.stages.to_json().values())
     return (str(result.batch_size), *work, _or_dash(result.startup.first_result_seconds, ".2f"), str(result.rounds))
 
@@ -178,14 +180,14 @@ def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _ranking(one: ConfigurationResult) -> str:
+def _ranking(one: "ConfigurationResult") -> str:
     ties = [str(size) for size in one.ranking.as_fast]
     if len(ties) == 1:
         return f"fastest batch size: {ties[0]}"
     return f"fastest batch sizes, a tie: {', '.join(ties)}"
 
 
-def _show_dropped(result: Result) -> None:
+def _show_dropped(result: "Result") -> None:
     """What the recipe does not run, and the main rate if that counts."""
     if not result.dropped:
         return
@@ -195,7 +197,7 @@ def _show_dropped(result: Result) -> None:
         console.out.print(f"{result.accuracy.main.name} if they count too: {result.accuracy.main_with_dropped:.2f} %")
 
 
-def _show_ratios(made: Benchmark) -> None:
+def _show_ratios(made: "Benchmark") -> None:
     if not made.ratios:
         return
     rows = [
@@ -213,7 +215,7 @@ def _show_ratios(made: Benchmark) -> None:
     console.out.print(console.table("", ">batch", ">median", "range", "", rows=rows, title=title))
 
 
-def _show_ceiling(made: Benchmark) -> None:
+def _show_ceiling(made: "Benchmark") -> None:
     """What large matrix products reach, and what share of it the networks reach."""
     console.out.print()
     for one in made.configurations:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
@@ -11,8 +11,10 @@ from rich.table import Table
 from inferry.cli import console
 from inferry.cli.options import BundleArgument, Json, Layout
 from inferry.core.protocols import ExportOptions
-from inferry.pipeline.compare import Comparison
-from inferry.pipeline.comparison.hops import Figure, Hop
+
+if TYPE_CHECKING:
+    from inferry.pipeline.compare import Comparison
+    from inferry.pipeline.comparison.hops import Figure, Hop
 
 EXAMPLE: Final = "inferry compare bundle/ --checkpoint wav2vec2-base-960h/ --data folder-of-audio/"
 _SHOWN = 5
@@ -65,7 +67,7 @@ def command(
         raise typer.Exit(console.EXIT_FAILED)
 
 
-def show_comparison(comparison: Comparison) -> None:
+def show_comparison(comparison: "Comparison") -> None:
     """What was compared, the ledger, what was left out, and the fault's sentence."""
     compared = max(hop.samples for hop in comparison.hops)
     what = comparison.data or "the family's probes"
@@ -85,7 +87,7 @@ def show_comparison(comparison: Comparison) -> None:
         console.out.print(f"[bold red]broken:[/] {console.escape(comparison.fault.sentence)}")
 
 
-def ledger(hops: Sequence[Hop]) -> Table:
+def ledger(hops: Sequence["Hop"]) -> Table:
     """A column a hop, a line a measure; those of answers and frames only where they say anything."""
     compared = [hop for hop in hops if not hop.skipped]
     lines: list[tuple[str, Callable[[Hop], str]]] = [
@@ -111,7 +113,9 @@ def ledger(hops: Sequence[Hop]) -> Table:
     return made
 
 
-def _figures(hops: Sequence[Hop], figure: Callable[[Hop], Figure | None]) -> list[tuple[str, Callable[[Hop], str]]]:
+def _figures(
+    hops: Sequence["Hop"], figure: Callable[["Hop"], "Figure | None"]
+) -> list[tuple[str, Callable[["Hop"], str]]]:
     """A line under the figure's own name; none where no hop has it."""
     names = [found.name for hop in hops if (found := figure(hop)) is not None]
     return [(name, lambda hop: _percent(figure(hop))) for name in names[:1]]
@@ -125,5 +129,5 @@ def _small(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def _percent(figure: Figure | None) -> str:
+def _percent(figure: "Figure | None") -> str:
     return "-" if figure is None else f"{figure.percent:.2f} %"

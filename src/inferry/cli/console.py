@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 import typer
 from rich.console import Console
@@ -13,7 +13,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inferry.core.errors import InferryError
-from inferry.pipeline.engine import Tally
+
+if TYPE_CHECKING:
+    from inferry.pipeline.engine import Tally
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -82,7 +84,7 @@ def table(*columns: str, rows: Sequence[tuple[str, ...]], title: str | None = No
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[Tally], None] | None]:
+def progress_bar(*, quiet: bool) -> Iterator[Callable[["Tally"], None] | None]:
     """A bar on standard error: items, speed, padding waste, time left."""
     if quiet or not err.is_terminal:
         yield None
@@ -98,7 +100,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Tally], None] | None]:
     with Progress(*columns, console=err) as bar:
         task = bar.add_task("infer", total=None, items="", speed="", waste="")
 
-        def show(tally: Tally) -> None:
+        def show(tally: "Tally") -> None:
             items = f"{tally.done:,}/{tally.total:,}"
             if tally.quarantined:
                 items += f" ({tally.quarantined} quarantined)"
@@ -115,7 +117,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Tally], None] | None]:
         yield show
 
 
-def _speed(tally: Tally) -> str:
+def _speed(tally: "Tally") -> str:
     """Seconds of sound a second where there is sound, else samples, those of an earlier session left out."""
     elapsed = max(tally.elapsed, 1e-9)
     if tally.audio_seconds:

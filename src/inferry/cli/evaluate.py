@@ -1,12 +1,14 @@
 """``inferry evaluate``."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from inferry.cli import console
 from inferry.cli.options import Json, RunArgument
-from inferry.pipeline.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from inferry.pipeline.evaluate import Evaluation
 
 EXAMPLE: Final = "inferry evaluate run/"
 _SHOWN: Final = 5
@@ -27,7 +29,7 @@ def command(run: RunArgument, normalisation: Normalisation = "none", as_json: Js
         show_evaluation(evaluation)
 
 
-def show_evaluation(evaluation: Evaluation) -> None:
+def show_evaluation(evaluation: "Evaluation") -> None:
     """Figures with their intervals and counts, what they cover, and their signature."""
     score = evaluation.score
     rows = [
@@ -47,7 +49,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
     _show_breakdowns(evaluation)
 
 
-def _show_breakdowns(evaluation: Evaluation) -> None:
+def _show_breakdowns(evaluation: "Evaluation") -> None:
     """The first lines of the report's tables below the figures."""
     from inferry.pipeline.reporting.views.registry import VIEWS
 

@@ -1,6 +1,6 @@
 """``inferry export``."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -8,9 +8,11 @@ from inferry.cli import console
 from inferry.cli.options import Checkpoint, Detector, FamilyArgument, ImageSize, Json, NoReference, Output, Tokenizer
 from inferry.core.bundle import Bundle
 from inferry.core.protocols import ExportOptions
-from inferry.pipeline.export import Export
-from inferry.pipeline.parity import ParityReport
 from inferry.report.captions import readable
+
+if TYPE_CHECKING:
+    from inferry.pipeline.export import Export
+    from inferry.pipeline.parity import ParityReport
 
 EXAMPLE: Final = "inferry export wav2vec2 --checkpoint wav2vec2-base-960h/ --output bundle/"
 
@@ -52,7 +54,7 @@ def command(
         show_export(made)
 
 
-def show_export(made: Export) -> None:
+def show_export(made: "Export") -> None:
     """The bundle, the reader's notes, and the hops."""
     bundle = made.bundle
     size, opset = bundle.size / 1e6, bundle.manifest.opset
@@ -68,7 +70,7 @@ def show_notes(bundle: Bundle) -> None:
         console.out.print(f"note: {console.escape(note)}")
 
 
-def show_parity(parity: ParityReport) -> None:
+def show_parity(parity: "ParityReport") -> None:
     """A line a hop, and plainly what was not compared."""
     rows = []
     for hop in parity.hops:

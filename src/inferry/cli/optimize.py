@@ -31,14 +31,11 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Rewrite a graph, pass by pass; one that changes an answer is rolled back and named (exit code 1)."""
-    from inferry.pipeline.optimize import optimize
+    with console.all_or_nothing():
+        from inferry.pipeline.optimize import optimize
 
-    chosen = None if passes is None else [name.strip() for name in passes.split(",")]
-    try:
+        chosen = None if passes is None else [name.strip() for name in passes.split(",")]
         ledger = optimize(model, output, chosen, target, sizes=_sizes(sizes))
-    except KeyboardInterrupt as error:
-        console.err.print("interrupted; nothing was written")
-        raise typer.Exit(console.EXIT_INTERRUPTED) from error
     if as_json:
         console.print_json(ledger.to_json())
     else:
@@ -69,6 +66,10 @@ def _show(ledger: "Ledger") -> None:
     for entry in ledger.entries:
         for reason, count in list(entry.reasons.items())[:_SHOWN]:
             console.out.print(f"{entry.name} declined {count}: {console.escape(reason)}")
+        more = len(entry.reasons) - _SHOWN
+        if more > 0:
+            rest = "1 more reason (--json has it)" if more == 1 else f"{more} more reasons (--json has them)"
+            console.out.print(f"{entry.name} declined for {rest}")
     for entry in ledger.rolled_back:
         _show_failure(entry)
     for problem in ledger.problems:

@@ -32,7 +32,7 @@ Detector = Annotated[
     typer.Option(help="Weights of the region detector: a file, a published name, or none (vilbert-vqa)."),
 ]
 Backend = Annotated[str, typer.Option(help="Runtime; see `inferry doctor`.")]
-Precision = Annotated[str, typer.Option(help="fp32.")]
+Precision = Annotated[str, typer.Option(help="fp32; on an NPU what the bundle was compiled for.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the network; default: all this process may use.")]
 BatchSize = Annotated[
     int | None,

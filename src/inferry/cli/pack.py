@@ -1,14 +1,17 @@
 """``inferry pack``."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from inferry.ascend.pack_script import INPUTS, RESULTS
 from inferry.cli import console
 from inferry.cli.options import BundleArgument, Data, Json, Layout, Limit, MaxSeconds, Plan, Strict, Workers
-from inferry.cli.shapes import BatchSizes, Sizes, numbers_of, sizes_of
+from inferry.cli.shapes import BatchSizes, Sizes, job_options
 from inferry.core.protocols import MAX_SECONDS
+from inferry.report.captions import readable
 
 if TYPE_CHECKING:
     from inferry.pipeline.pack import Pack
@@ -46,41 +49,32 @@ def command(
 
     `sh run.sh` there makes the results that `inferry postprocess` reads here.
     """
-    from inferry.pipeline.jobs.target import JobOptions
-    from inferry.pipeline.pack import PackOptions, pack
+    with console.all_or_nothing():
+        from inferry.pipeline.pack import PackOptions, pack
 
-    job = JobOptions(
-        plan=plan,
-        sizes=sizes_of(sizes),
-        batch_sizes=numbers_of("--batch-sizes", batch_sizes),
-        limit=limit,
-        kind=layout,
-        max_seconds=max_seconds,
-        workers=workers,
-        fp16_inputs=fp16_inputs,
-        aipp=aipp,
-    )
-    options = PackOptions(soc, None if no_optimize else target, precision, job)
-    try:
+        data_options = {"limit": limit, "kind": layout, "max_seconds": max_seconds, "workers": workers}
+        job = job_options(plan, sizes, batch_sizes, **data_options, fp16_inputs=fp16_inputs, aipp=aipp)
+        options = PackOptions(soc, None if no_optimize else target, precision, job)
         with console.progress_bar(quiet=as_json) as progress:
             made = pack(bundle, data, output, options, progress)
-    except KeyboardInterrupt as error:
-        console.err.print("interrupted; nothing was written")
-        raise typer.Exit(console.EXIT_INTERRUPTED) from error
     if as_json:
         console.print_json(made.to_json())
     else:
-        _show(made)
+        _show(made, bundle)
     if strict and made.job.counts["quarantined"]:
         raise typer.Exit(console.EXIT_FAILED)
 
 
-def _show(made: "Pack") -> None:
-    counts, path = made.job.counts, console.escape(str(made.path))
+def _show(made: "Pack", bundle: Path) -> None:
+    from inferry.pipeline.jobs.folder import SAMPLES
+
+    counts, path = made.job.counts, console.escape(readable(made.path))
     console.out.print(
         f"{path}: {counts['samples']:,} samples, {counts['quarantined']:,} quarantined, "
         f"{made.bytes / _MEGABYTE:,.1f} MB"
     )
+    if counts["quarantined"]:
+        console.out.print(f"  the reasons are in {console.escape(readable(made.folder / INPUTS / SAMPLES))}")
     rows = [(unit.stem, run.name, " ".join(run.options) or "static") for unit in made.units for run in unit.runs]
     console.out.print(console.table("om", "run", "ais_bench is told", rows=rows))
     drift = made.compilation.drift
@@ -88,5 +82,14 @@ def _show(made: "Pack") -> None:
         console.out.print(console.escape(note))
     console.out.print(
         "Nothing was compiled here. On the NPU's machine run: sh run.sh; then, with what comes back, here:\n"
-        "inferry postprocess BUNDLE --job PACK/inputs --outputs results --output RUN"
+        f"{console.escape(_way_back(made, bundle))}"
     )
+
+
+def _way_back(made: "Pack", bundle: Path) -> str:
+    """What makes a run of the results, for a shell; of an archive the inputs are needed here as well."""
+    words = ["postprocess", str(bundle), "--job", str(made.folder / INPUTS), "--outputs", RESULTS, "--output", "RUN"]
+    command = shlex.join(["inferry", *words])
+    if made.folder == made.path:
+        return command
+    return f"{shlex.join(['tar', '-C', str(made.path.parent), '-xf', str(made.path)])} && {command}"

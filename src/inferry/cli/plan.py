@@ -1,15 +1,17 @@
 """``inferry plan``."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from inferry.cli import console
-from inferry.cli.options import Backend, BatchSize, BundleArgument, Data, Json, Limit, MaxSeconds, Threads
+from inferry.cli.options import Backend, BatchSize, BundleArgument, Data, Json, Limit, MaxSeconds, Precision, Threads
 from inferry.core.protocols import MAX_SECONDS
-from inferry.pipeline.plan import Planned
 from inferry.report.captions import readable
+
+if TYPE_CHECKING:
+    from inferry.pipeline.plan import Planned
 
 EXAMPLE: Final = "inferry plan bundle/ --data folder-of-audio/ --shapes 4 --output plan.json"
 _BINS = 12
@@ -24,6 +26,7 @@ def command(
     batch_size: BatchSize = None,
     output: Annotated[Path | None, typer.Option(help="Write the plan file, for `inferry infer --plan`.")] = None,
     backend: Backend = "onnxruntime",
+    precision: Precision = "fp32",
     threads: Threads = None,
     limit: Limit = None,
     max_seconds: MaxSeconds = MAX_SECONDS,
@@ -39,6 +42,7 @@ def command(
         shapes=shapes,
         batch_size=batch_size,
         backend=backend,
+        precision=precision,
         threads=threads,
         limit=limit,
         max_seconds=max_seconds,
@@ -63,7 +67,7 @@ def command(
         console.out.print(f"written: {console.escape(readable(output))}")
 
 
-def _show(planned: Planned) -> None:
+def _show(planned: "Planned") -> None:
     plan = planned.plan
     if plan.histogram.longest > 1:  # pictures have no length: every one is 1
         _show_lengths(planned)
@@ -96,7 +100,7 @@ def _show(planned: Planned) -> None:
         console.out.print(f"[yellow]rejected:[/] {console.escape(row.id)}: {row.stage}: {console.escape(row.reason)}")
 
 
-def _show_lengths(planned: Planned) -> None:
+def _show_lengths(planned: "Planned") -> None:
     bins = planned.histogram.bins(_BINS)
     most = max(bin_.count for bin_ in bins)
     rows = [(f"{bin_.low:,}-{bin_.high:,}", f"{bin_.count:,}", "█" * round(_BAR * bin_.count / most)) for bin_ in bins]

@@ -25,7 +25,7 @@ def command(
     outputs: Annotated[Path, typer.Option(help="Folder that holds the output folder of each gear (samples16000_b4).")],
     output: Output,
     job: Annotated[
-        Path | None, typer.Option(help="Folder of `inferry preprocess`; default: the nearest at or above --outputs.")
+        Path | None, typer.Option(help="What `preprocess` or `pack` made; default: the nearest at or above --outputs.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="What ran it (Ascend310P3), where the job does not say.")] = None,
     precision: Annotated[str | None, typer.Option(help="Of the compiled model, where the job does not say.")] = None,
@@ -44,10 +44,10 @@ def command(
 
     Of ais_bench .bin, .npy and .txt are read, of msame .bin. msame writes no summary: its times are not known.
     """
-    from inferry.pipeline.jobs.postprocess import postprocess
-
-    decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
     with console.all_or_nothing():
+        from inferry.pipeline.jobs.postprocess import postprocess
+
+        decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
         made = postprocess(bundle, outputs, output, job=job, decoding=decoding, device=device, precision=precision)
     if as_json:
         console.print_json(_to_json(made))

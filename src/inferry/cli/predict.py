@@ -21,6 +21,7 @@ from inferry.cli.options import (
     Json,
     LanguageModel,
     MaxSeconds,
+    Precision,
     Threads,
 )
 from inferry.core.errors import UsageError
@@ -51,6 +52,7 @@ def command(
     ] = "text",
     output: Annotated[Path | None, typer.Option(help="Folder for one file an answer; default: the screen.")] = None,
     backend: Backend = "onnxruntime",
+    precision: Precision = "fp32",
     threads: Threads = None,
     max_seconds: MaxSeconds = MAX_SECONDS,
     beam: Beam = None,
@@ -74,7 +76,7 @@ def command(
     decoding = decoding_of(beam, lm, alpha, beta, hotword, hotword_weight)
     with (
         _interruptible(),
-        load(bundle, backend, threads=threads, decoding=decoding, max_seconds=max_seconds) as model,
+        load(bundle, backend, precision, threads, decoding=decoding, max_seconds=max_seconds) as model,
     ):
         rows = list(_rows(model, wanted))
         if rows_only:

@@ -6,7 +6,7 @@ import typer
 
 from inferry.cli import console
 from inferry.cli.options import BundleArgument, Data, Json, Layout, Limit, MaxSeconds, Output, Plan, Strict, Workers
-from inferry.cli.shapes import BatchSizes, Sizes, numbers_of, sizes_of
+from inferry.cli.shapes import BatchSizes, Sizes, job_options
 from inferry.core.protocols import MAX_SECONDS
 from inferry.core.samples import Rejected
 from inferry.report.captions import readable
@@ -44,23 +44,14 @@ def command(
 
     Shapes that neither --plan nor --sizes names come from the data. msame runs one file at a time (batch size 1).
     """
-    from inferry.pipeline.jobs.preprocess import preprocess
-    from inferry.pipeline.jobs.target import JobOptions
+    with console.all_or_nothing():
+        from inferry.pipeline.jobs.preprocess import preprocess
 
-    options = JobOptions(
-        plan=plan,
-        sizes=sizes_of(sizes),
-        batch_sizes=numbers_of("--batch-sizes", batch_sizes),
-        limit=limit,
-        kind=layout,
-        max_seconds=max_seconds,
-        workers=workers,
-        fp16_inputs=fp16_inputs,
-        aipp=aipp,
-        compiled=compiled,
-    )
-    with console.all_or_nothing(), console.progress_bar(quiet=as_json) as progress:
-        job = preprocess(bundle, data, output, options, progress)
+        data_options = {"limit": limit, "kind": layout, "max_seconds": max_seconds, "workers": workers}
+        types = {"fp16_inputs": fp16_inputs, "aipp": aipp, "compiled": compiled}
+        options = job_options(plan, sizes, batch_sizes, **data_options, **types)
+        with console.progress_bar(quiet=as_json) as progress:
+            job = preprocess(bundle, data, output, options, progress)
     if as_json:
         console.print_json({"job": str(job.folder), **job.to_json()})
     else:

@@ -1,6 +1,6 @@
 """``inferry run``."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -38,9 +38,11 @@ from inferry.cli.options import (
 )
 from inferry.core.bundle import Bundle
 from inferry.core.protocols import MAX_SECONDS, Decoding, ExportOptions
-from inferry.pipeline.export import Export
-from inferry.pipeline.run import Outcome
 from inferry.report.captions import readable
+
+if TYPE_CHECKING:
+    from inferry.pipeline.export import Export
+    from inferry.pipeline.run import Outcome
 
 EXAMPLE: Final = "inferry run wav2vec2 --checkpoint wav2vec2-base-960h/ --data LibriSpeech/test-clean --output run/"
 
@@ -94,20 +96,20 @@ def command(
         raise typer.Exit(console.EXIT_FAILED)
 
 
-def _to_json(made: Outcome) -> dict[str, Any]:
+def _to_json(made: "Outcome") -> dict[str, Any]:
     metrics = None if made.evaluation is None else made.evaluation.to_json(rows=False)
     ending = {"metrics": metrics, "unscored": made.unscored or None, "report": str(made.report)}
     return {"run": str(made.run.path), **made.run.info, **ending}
 
 
-def _show_bundle(made: Export | None, bundle: Bundle) -> None:
+def _show_bundle(made: "Export | None", bundle: Bundle) -> None:
     if made is None:
         console.out.print(f"{console.escape(readable(bundle.path))}: exported before from the same weights")
     else:
         show_export(made)
 
 
-def _show(outcome: Outcome) -> None:
+def _show(outcome: "Outcome") -> None:
     show_run(outcome.run)
     if outcome.evaluation is not None:
         show_evaluation(outcome.evaluation)

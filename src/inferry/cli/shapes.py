@@ -1,10 +1,14 @@
 """Options that name shapes: sizes of symbolic dimensions and batch sizes."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inferry.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from inferry.pipeline.jobs.target import JobOptions
 
 Sizes = Annotated[
     list[str] | None,
@@ -44,3 +48,21 @@ def numbers_of(option: str, text: str | None) -> tuple[int, ...]:
     if wrong := [word for word in words if not (word.isascii() and word.isdigit() and int(word))]:
         raise UsageError(f"{option} {text!r}: {wrong[0]!r} is no whole number of 1 or more")
     return tuple(map(int, words))
+
+
+def job_options(plan: Path | None, sizes: list[str] | None, batch_sizes: str | None, **others: Any) -> "JobOptions":  # noqa: ANN401 -- what `JobOptions` takes, by its names
+    """How a data set becomes files, as the verbs are told.
+
+    Args:
+        plan: A plan file.
+        sizes: Words of ``--sizes``.
+        batch_sizes: What stands behind ``--batch-sizes``.
+        others: As `JobOptions` has them.
+
+    Raises:
+        UsageError: Sizes or batch sizes are none.
+    """
+    from inferry.pipeline.jobs.target import JobOptions
+
+    numbers = numbers_of("--batch-sizes", batch_sizes)
+    return JobOptions(plan=plan, sizes=sizes_of(sizes), batch_sizes=numbers, **others)

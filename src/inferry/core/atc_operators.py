@@ -3,8 +3,8 @@
 There is no complete public list. These are the operators that CANN's documentation lists for ONNX models
 (https://www.hiascend.com/doc_center/source/zh/canncommercial/800/apiref/aolapi/operatorlist_00176.html, CANN 8.0; in
 ONNX's spelling), and those for which public sources of CANN register a parser (``REGISTER_CUSTOM_OP`` with
-``ai.onnx::<version>::<name>``, read in November 2026), with QuantizeLinear, without which DequantizeLinear would be of
-no use. Both change with each release.
+``ai.onnx::<version>::<name>``, read in November 2026), Ascend's own two of quantised models among them. Both change
+with each release. QuantizeLinear is in neither, although DequantizeLinear is.
 """
 
 from typing import Final
@@ -25,8 +25,8 @@ ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Where Xor
 """
 
 _REGISTERED: Final = """
-Bernoulli Col2Im ConcatFromSequence DequantizeLinear DynamicQuantizeLinear MatMulInteger QuantizeLinear SequenceAt
-SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SplitToSequence Unique Upsample
+AscendDequant AscendQuant Bernoulli Col2Im ConcatFromSequence DequantizeLinear DynamicQuantizeLinear MatMulInteger
+SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert SequenceLength SplitToSequence Unique Upsample
 """
 
 KNOWN: Final = frozenset((_DOCUMENTED + _REGISTERED).split())

@@ -238,7 +238,7 @@ class Session(Protocol):
     """A bundle opened on a backend. `run` may be called from one thread at a time.
 
     One that runs a compiled artifact (`inferry.core.compiled.Compiled`), and so only its shapes, has it as
-    ``compiled``.
+    ``compiled``; its ``padded(shapes)`` gives the shapes, by input, that inputs of these shapes are padded to.
     """
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -3,8 +3,8 @@
 from typing import Final
 
 LOGITS: Final[dict[str, float]] = {"fp32": 1e-4, "fp16": 0.1}
-"""Greatest absolute difference on logits between two hops, by precision of the later hop. For fp16 it is above what
-was measured where nothing overflows (0.035 on trained checkpoints, 0.082 on random weights); an overflow makes it ten."""
+"""Greatest absolute difference on logits between two hops, by precision of the later hop. For fp16 it is above what was
+measured where nothing overflows (0.035 on trained checkpoints, 0.082 on random weights); an overflow makes it ten."""
 
 NEAR_TIE: Final[float] = 2e-4
 """Scores nearer than this can change places within `LOGITS["fp32"]`; the sample alone settles such an answer."""

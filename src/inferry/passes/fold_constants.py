@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from inferry.core.specs import Array
+from inferry.passes.patterns import made_by
 from inferry.passes.rewriting import (
     Context,
     Declined,
@@ -18,6 +19,7 @@ from inferry.passes.rewriting import (
     add_constant,
     constant,
     label,
+    sizes_of_shape,
 )
 
 _LARGEST: Final = 1 << 16
@@ -29,7 +31,7 @@ _KEPT: Final = frozenset({"Constant", "QuantizeLinear", "DequantizeLinear", "Ber
 
 @dataclass(frozen=True, slots=True)
 class FoldConstants:
-    """Nodes whose inputs are all constant become initializers, and the Shape of what has a fixed shape does."""
+    """Nodes whose inputs are all constant become initializers, and so do fixed sizes that are read from a Shape."""
 
     name: str = "fold-constants"
 
@@ -60,8 +62,9 @@ def _fold(node: ir.Node, context: Context) -> bool:
 
 def _results(node: ir.Node, context: Context) -> list[Array] | None:
     """The node's outputs; None where they are not constant."""
-    if node.op_type == "Shape" and node.inputs[0] is not None and not node.inputs[0].is_initializer():
-        return _fixed_shape(node)
+    sizes = _fixed_sizes(node)
+    if sizes is not None:
+        return [sizes]
     inputs = {value.name or "": constant(value) for value in node.inputs if value is not None}
     arrays = {name: array for name, array in inputs.items() if array is not None}
     if not inputs or len(arrays) < len(inputs):
@@ -76,12 +79,18 @@ def _results(node: ir.Node, context: Context) -> list[Array] | None:
     return results
 
 
-def _fixed_shape(node: ir.Node) -> list[Array] | None:
-    value = node.inputs[0]
-    if value is None or value.shape is None or not value.shape.is_static():
+def _fixed_sizes(node: ir.Node) -> Array | None:
+    """What a Shape gives, or what is gathered from one, where none of it is dynamic."""
+    gather = node.op_type == "Gather" and made_by(node.inputs[0], "Shape")
+    shape = gather or node
+    sizes = sizes_of_shape(shape) if shape.op_type == "Shape" else None
+    if sizes is None:
         return None
-    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(value.shape))
-    return [np.array(value.shape.numpy()[start:end], np.int64)]
+    places = constant(node.inputs[1]) if gather else np.arange(len(sizes))
+    if places is None or not all(-len(sizes) <= place < len(sizes) for place in places.flat):
+        return None
+    found = [sizes[place] for place in places.flat]
+    return None if None in found else np.array(found, np.int64).reshape(places.shape)
 
 
 def _evaluate(node: ir.Node, arrays: dict[str, Array], context: Context) -> list[Array]:

@@ -46,7 +46,7 @@ def _rule(node: ir.Node, context: Context) -> bool:
         return False
     if not _is_own(node.inputs[0]):
         raise DeclinedError("holds the argument of an error function that is used elsewhere too")
-    replace(last, _canonical(x, last, context))
+    replace(last, exact_gelu(x, last, context))
     return True
 
 
@@ -134,7 +134,8 @@ def _is_canonical(x: ir.Value, erf: ir.Node, total: ir.Node, last: ir.Node) -> b
     return ordered and last.op_type == "Mul" and number(last.inputs[1]) == 0.5
 
 
-def _canonical(x: ir.Value, last: ir.Node, context: Context) -> list[ir.Node]:
+def exact_gelu(x: ir.Value, last: ir.Node, context: Context) -> list[ir.Node]:
+    """The form that runtimes recognise, in the place of a node; its weights are of x's dtype."""
     dtype = np.dtype(np.float32) if x.dtype is None else np.dtype(x.dtype.numpy())
     root, one, half = (
         add_constant(last, context, f"{label(last)}_{name}", np.array(value, dtype))

@@ -1,17 +1,31 @@
 """The facts of an ONNX graph that a compiler's command line is checked against."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
 from inferry.core.graph_facts import GraphFacts, InputFacts
 
 
+def file_facts(path: Path) -> GraphFacts:
+    """Reads the facts of a file, without its weights; a domain that it imports twice is seen.
+
+    Raises:
+        Exception: Of nearly any kind, if the file is no ONNX model.
+    """
+    proto = onnx.load(path, load_external_data=False)
+    facts = graph_facts(ir.from_proto(proto))
+    imported = {(_domain(entry.domain), entry.version) for entry in proto.opset_import}
+    return replace(facts, opsets=facts.opsets | imported)
+
+
 def graph_facts(model: ir.Model) -> GraphFacts:
     """Reads the facts of a model; the model stays as it is.
 
-    A file that imports one domain twice in the graph itself is not seen as such: onnx_ir keeps one version of a domain
-    for the graph and one for each function.
+    onnx_ir keeps one version of a domain for the graph and one for each function: `file_facts` sees the others.
     """
     graph = model.graph
     parts: list[ir.Graph | ir.Function] = [graph, *model.functions.values()]

@@ -36,6 +36,7 @@ class LegalOpset:
         except Exception as error:  # noqa: BLE001 -- the converter raises other kinds for other operators
             why = f"has opset {version}, which ONNX's converter cannot turn into {nearest}: {error}"
             return Outcome(model, 0, (*declined, Declined("model", why)))
+        _find_weights(converted, model)
         converted.ir_version = min(converted.ir_version, model.ir_version)
         return Outcome(converted, 1, tuple(declined))
 
@@ -45,6 +46,15 @@ class LegalOpset:
         outside = f"has version {version} of ai.onnx, the target reads {self.lowest} to {self.highest}"
         versions = [] if self.lowest <= version <= self.highest else [outside]
         return [*versions, *_domain_problems(model), *operator_problems(model)]
+
+
+def _find_weights(converted: ir.Model, model: ir.Model) -> None:
+    """Weights outside of the file are named relative to a folder, of which ONNX's own form of a model knows nothing."""
+    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    for tensor in (value.const_value for value in values):
+        if isinstance(tensor, ir.ExternalTensor):
+            ir.external_data.set_base_dir(converted.graph, tensor.base_dir)
+            return
 
 
 def _domain_problems(model: ir.Model) -> list[str]:

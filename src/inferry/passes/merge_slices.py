@@ -58,7 +58,7 @@ def _cuts(node: ir.Node) -> tuple[Array, Array, Array, Array]:
     given = [constant(value) for value in node.inputs[1:]]
     missing = [value is not None and array is None for value, array in zip(node.inputs[1:], given, strict=True)]
     if any(missing) or given[0] is None or given[1] is None:
-        raise DeclinedError("or the Slice before it has limits that are not constant")
+        raise DeclinedError("follows a Slice, and one of the two has limits that are not constant")
     starts, ends = given[0].astype(np.int64), given[1].astype(np.int64)
     axes = given[2] if len(given) > 2 and given[2] is not None else np.arange(len(starts))
     steps = given[3] if len(given) > 3 and given[3] is not None else np.ones(len(starts))

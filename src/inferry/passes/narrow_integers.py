@@ -10,7 +10,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from inferry.passes.integer_ranges import IntegerRanges
 from inferry.passes.retyping import Dtypes, Part, casts_needed, components, parts_of, retype
-from inferry.passes.rewriting import Declined, Outcome, constant, label
+from inferry.passes.rewriting import Declined, Outcome, constant, label, sizes_of_shape
 
 _DTYPES: Final = Dtypes(ir.DataType.INT64, ir.DataType.INT32)
 _LEAST, _GREATEST = int(np.iinfo(np.int32).min), int(np.iinfo(np.int32).max)
@@ -21,7 +21,9 @@ _COMPUTING: Final = frozenset(
 )
 """What is worth a Cast: the vector units have no 64-bit integers."""
 
-_NOT_WORTH_IT: Final = "and what is computed with it would need more Casts than it has operations"
+_NOT_WORTH_IT: Final = "belongs to a computation that would need more Casts than it has operations"
+
+_FOLDS: Final = "counts to a fixed size, which ONNX takes for int64 whatever its dtype (fold-constants makes it one)"
 
 _MOVING: Final = frozenset(
     {"Cast", "Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity"}
@@ -44,7 +46,10 @@ class NarrowIntegers:
         ranges = IntegerRanges(model)
         parts = [part for part in parts_of(model, _DTYPES) if part.node.op_type in _COMPUTING | _MOVING]
         fitting = [part for part in parts if all(_fits(ranges, value) for value in part.values())]
-        chosen, declined = [], list(_unbounded(ranges, parts))
+        counted = [part for part in fitting if part.node.op_type == "Range" and _has_fixed_limit(part.node)]
+        fitting = [part for part in fitting if part not in counted]
+        chosen = []
+        declined = [*_unbounded(ranges, parts), *(Declined(label(part.node), _FOLDS) for part in counted)]
         for component in components(fitting):
             computing = [part for part in component if part.node.op_type in _COMPUTING]
             if computing and casts_needed(component) <= len(computing):
@@ -55,6 +60,34 @@ class NarrowIntegers:
             retype(model, chosen, _DTYPES)
             RemoveUnusedNodesPass()(model)
         return Outcome(model, sum(part.node.op_type in _COMPUTING for part in chosen), tuple(declined))
+
+
+def _has_fixed_limit(node: ir.Node) -> bool:
+    """Whether ONNX's shape inference knows an input that is not constant.
+
+    Sizes that it follows through a graph are int64 to it, and it refuses a Range beside whose limit int32 stands.
+    """
+    return any(value is not None and constant(value) is None and _is_fixed(value) for value in node.inputs)
+
+
+def _is_fixed(value: ir.Value) -> bool:
+    """Whether a whole number follows from fixed sizes and constants alone."""
+    seen, waiting = {value}, [value]
+    while waiting:
+        one = waiting.pop()
+        node = one.producer()
+        if constant(one) is not None:
+            continue
+        if node is None or one.dtype != _DTYPES.wide:
+            return False
+        if node.op_type == "Shape":
+            if None in (sizes_of_shape(node) or (None,)):
+                return False
+            continue
+        found = [source for source in node.inputs if source is not None and source not in seen]
+        seen.update(found)
+        waiting += found
+    return True
 
 
 def _fits(ranges: IntegerRanges, value: ir.Value) -> bool:

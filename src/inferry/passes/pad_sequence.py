@@ -15,6 +15,7 @@ in which every key is masked with a number so large that adding ``MASKED`` is lo
 Whatever else looks across places, or at one of them from the end, gets the sequence cut back to its length.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -96,7 +97,9 @@ def _reason_to_leave(node: ir.Node, graph: ir.Graph, opset: int) -> str:
     if opset < 11:
         return f"would need Slice of opset 11, the model has {opset}"
     if dim(scores, -1) is None or dim(scores, -2) is None:
-        return f"has scores {scores.shape or 'of unknown shape'}: places without a fixed number (see fix-shapes)"
+        # Names that ONNX's inference made up say nothing, and each attention has others.
+        shape = "of unknown shape" if scores.shape is None else re.sub(r"unk__\d+", "?", str(scores.shape))
+        return f"has scores {shape}: places without a fixed number (see fix-shapes)"
     return ""
 
 

@@ -8,6 +8,7 @@ from inferry.core.errors import UsageError
 from inferry.passes.clamp_constants import ClampConstants
 from inferry.passes.clean_up import CleanUp
 from inferry.passes.conv1d_to_conv2d import Conv1dToConv2d
+from inferry.passes.expand_gelu import ExpandGelu
 from inferry.passes.fix_shapes import FixShapes
 from inferry.passes.fold_batch_norm import FoldBatchNorm
 from inferry.passes.fold_constants import FoldConstants
@@ -51,6 +52,7 @@ _ALL: Final[tuple[Pass, ...]] = (
     FuseQkv(),
     FoldScale(),
     ClampConstants(),
+    ExpandGelu(),
     LegalOpset(),
 )
 PASSES: Final[dict[str, Pass]] = {one.name: one for one in _ALL}
@@ -77,10 +79,10 @@ class Target:
 TARGETS: Final[dict[str, Target]] = {
     "ascend310p": Target(
         (
-            "legal-opset",
+            *("expand-gelu", "legal-opset"),
             *_FIRST,
-            # Loops and recurrent layers that atc has no parser for; what a loop counts becomes constant.
-            *("unroll-loops", "fold-constants", "forward-recurrences"),
+            # Loops and recurrent layers that atc has no parser for; what a loop counts and a layer measures is folded.
+            *("unroll-loops", "fold-constants", "forward-recurrences", "fold-constants"),
             *_SMALLER,
             *(*_FORMS, "fold-scale"),
             # Convolutions of pictures one pixel high, sequences in whole blocks of the matrix unit.

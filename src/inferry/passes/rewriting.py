@@ -127,6 +127,15 @@ def dim(value: ir.Value, axis: int) -> int | None:
     return size if isinstance(size, int) else None
 
 
+def sizes_of_shape(node: ir.Node) -> tuple[int | None, ...] | None:
+    """What a Shape gives, with None for each dynamic size; None where even the rank is unknown."""
+    shape = None if node.inputs[0] is None else node.inputs[0].shape
+    if shape is None:
+        return None
+    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
+    return tuple(size if isinstance(size, int) else None for size in shape.dims[start:end])
+
+
 def same_axis(value: ir.Value, first: int, second: int) -> bool:
     """Whether two axes of a value, which may count from the end, are one.
 

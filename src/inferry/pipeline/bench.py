@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from inferry.backends.registry import get_backend
 from inferry.core.bundle import Bundle, open_bundle
 from inferry.core.errors import UsageError
 from inferry.core.files import to_json_text, write_atomic
@@ -165,7 +166,8 @@ def _check(options: BenchOptions, data: str | Path | None, seconds: float | None
 
 
 def _configurations(bundle: Bundle, options: BenchOptions) -> tuple[Configuration, ...]:
-    own = configurations(options.backends, options.precisions, options.threads)
+    devices = [name for name in options.backends if not getattr(get_backend(name), "threaded", True)]
+    own = configurations(options.backends, options.precisions, options.threads, devices)
     if options.baseline is None:
         return own
     return with_recipe(own, old_recipe_of(bundle.manifest.family))
@@ -271,8 +273,8 @@ def _operations(bundle: Bundle, jobs: Sequence[Job], progress: Progress) -> tupl
     with operation_counter(bundle) as counter:
         counts = [
             sum(
-                len(batch) * counter.per_row([item.features for item in batch], length)
-                for batch, length in zip(job.batches, job.padded_lengths, strict=True)
+                rows * counter.per_row([item.features for item in batch], length)
+                for batch, (rows, length) in zip(job.batches, job.padded, strict=True)
             )
             for job in jobs
         ]

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import onnx_ir as ir
@@ -15,7 +16,7 @@ from inferry.ascend.gear_set import GearSet
 from inferry.backends.ascend_model import Origin, write_origin
 from inferry.core.bundle import Bundle
 from inferry.core.compiled import CACHE, FILE, Compiled, read_compiled, write_compiled
-from inferry.core.errors import BundleError
+from inferry.core.errors import BundleError, UsageError
 from inferry.core.files import atomic_folder, to_json_text
 from inferry.core.machine import package_version
 from inferry.passes.graph_facts import graph_facts
@@ -36,6 +37,10 @@ __all__ = ["SCRIPT", "Compilation", "CompileOptions", "compile_bundle"]
 
 SCRIPT: Final = "atc.sh"
 DRIFT: Final = "drift.json"
+FAILED_LOG: Final = "atc.failed.log"
+"""What atc printed when it failed and an earlier om stayed."""
+
+_IDLE: Final = "atc is not on the PATH: nothing was compiled again, and what was compiled before stays"
 _FROM_CACHE: Final = "../../../model.onnx"
 """The graph, seen from an artifact's folder: atc takes no spaces in paths, so none but relative ones are written."""
 
@@ -50,6 +55,7 @@ class Compilation:
         problems: What atc would refuse.
         ran: Whether atc ran now.
         cached: Whether it was there already.
+        kept: Whether atc failed, and what it made at an earlier time stays in its place.
         readings: What atc's output says, of each unit that ran.
         notes: What a user should know, a sentence each.
         drift: How far half precision moves the answers, emulated; None where it was not measured.
@@ -60,6 +66,7 @@ class Compilation:
     problems: tuple[Problem, ...] = ()
     ran: bool = False
     cached: bool = False
+    kept: bool = False
     readings: tuple[Reading, ...] = ()
     notes: tuple[str, ...] = ()
     drift: Drift | None = None
@@ -83,6 +90,7 @@ class Compilation:
             "folder": str(self.compiled.folder),
             "ran": self.ran,
             "cached": self.cached,
+            "kept": self.kept,
             "problems": [_problem(one) for one in self.problems],
             "errors": [_problem(one) for reading in self.readings for one in reading.problems],
             "notes": list(self.notes),
@@ -108,7 +116,7 @@ def compile_bundle(
         bundle: Opened.
         options: How.
         folder: Where to write; it must exist. None for the bundle's cache, where an artifact that is already there is
-            given back.
+            given back. There an om gives its place to another one only, not to a failure.
         model: The ONNX file, seen from `folder`.
         run: Whether to run atc where it is on the PATH.
         force: Compile again what is in the cache.
@@ -120,37 +128,52 @@ def compile_bundle(
         ParityError: AIPP would normalise otherwise than the bundle's preprocessing.
     """
     require_known(options)
+    if folder is None:
+        _require_measured(options, emulate=emulate)
     loaded = ir.load(bundle.model)
     graph = graph_facts(loaded)
+    # First of all, so that what cannot be meant is refused before anything is measured.
+    draft = make_draft(bundle, graph, options, model)
     drift = _drift(bundle, loaded, options, emulate=emulate)
-    draft = make_draft(bundle, graph, options, model, drift.keep if drift and options.precision == "mixed" else ())
+    if drift and options.precision == "mixed":
+        draft = make_draft(bundle, graph, options, model, set(drift.keep) - set(_kept(loaded, options)))
     target = folder or bundle.path / CACHE / options.backend / draft.key
     artifact = _artifact(bundle, options, draft, target)
-    planned = Compilation(artifact, draft.gears, notes=tuple(_notes(bundle, options, drift)), drift=drift)
+    planned = Compilation(artifact, draft.gears, notes=(*draft.notes, *_notes(bundle, options, drift)), drift=drift)
     if problems := draft_problems(graph, draft):
         return replace(planned, problems=problems)
     atc = shutil.which("atc") if run else None
     if folder is not None:
         return _make(planned, draft.files, folder, atc, tell)
-    if not force and (found := _cached(target)) is not None:
-        return replace(planned, compiled=found, cached=True)
-    with atomic_folder(target) as temporary:
-        made = _make(planned, draft.files, temporary, atc, tell)
-    return replace(made, compiled=replace(made.compiled, folder=target))
+    return _in_cache(planned, draft.files, atc, tell, force=force)
+
+
+def _require_measured(options: CompileOptions, *, emulate: bool) -> None:
+    """Refuse a data set that nobody would look at; a pack has one for other reasons."""
+    given = options.data is not None or options.limit is not None or options.kind is not None
+    measured = options.precision == "mixed" or (options.precision == "fp16" and emulate)
+    if given and (options.details.mix_list or not measured):
+        raise UsageError(
+            "--data and what belongs to it say on what half precision is measured, and nothing is measured here: leave"
+            " them out, or ask for --precision fp16 or mixed"
+        )
 
 
 def _drift(bundle: Bundle, model: ir.Model, options: CompileOptions, *, emulate: bool) -> Drift | None:
     """What half precision does to the answers, with what stays in float32; for mixed, this finds that first."""
     if options.details.mix_list:
         return None
-    if options.precision == "mixed":
-        return mixed_drift(bundle, data=options.data, limit=options.limit, aipp=options.aipp)
-    if options.precision == "fp32" or not emulate:
+    if options.precision == "fp32" or not (emulate or options.precision == "mixed"):
         return None
-    kept = set(options.details.keep_fp32)
-    names = [node.name for node in model.graph if kept & {node.name, f"{OPERATOR}{node.op_type}"}]
-    kept_names = [name for name in names if name]
-    return half_drift(bundle, kept_names, data=options.data, limit=options.limit, aipp=options.aipp)
+    measure = mixed_drift if options.precision == "mixed" else half_drift
+    kept = _kept(model, options)
+    return measure(bundle, kept, data=options.data, limit=options.limit, kind=options.kind, aipp=options.aipp)
+
+
+def _kept(model: ir.Model, options: CompileOptions) -> list[str]:
+    """Names of the nodes that the user wants in float32."""
+    wanted = set(options.details.keep_fp32)
+    return [node.name for node in model.graph if node.name and wanted & {node.name, f"{OPERATOR}{node.op_type}"}]
 
 
 def _cached(target: Path) -> Compiled | None:
@@ -176,6 +199,28 @@ def _artifact(bundle: Bundle, options: CompileOptions, draft: Draft, target: Pat
         tools={"inferry": package_version("inferry") or "unknown"},
         aipp=options.aipp,
     )
+
+
+def _in_cache(
+    planned: Compilation, files: Mapping[str, str], atc: str | None, tell: Callable[[str], None], *, force: bool
+) -> Compilation:
+    """What is there, or what is made in a sibling folder that takes its place: a failure does not take an om's."""
+    target = planned.compiled.folder
+    before = _cached(target)
+    if before is not None and (atc is None or not force):
+        idle = (_IDLE,) if force else ()
+        return replace(planned, compiled=before, cached=True, notes=(*planned.notes, *idle))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as name:
+        made = _make(planned, files, Path(name), atc, tell)
+        made = replace(made, compiled=replace(made.compiled, folder=target))
+        if before is not None and made.failed:
+            shutil.copyfile(Path(name) / LOG, target / FAILED_LOG)
+            return replace(made, kept=True)
+        with atomic_folder(target) as finished:
+            for file in Path(name).iterdir():
+                file.replace(finished / file.name)
+    return made
 
 
 def _make(
@@ -206,13 +251,15 @@ def _make(
 
 def _notes(bundle: Bundle, options: CompileOptions, drift: Drift | None) -> Iterator[str]:
     if bundle.manifest.parts:
-        yield f"{', '.join(bundle.manifest.parts)}: not compiled, runs on ONNX Runtime"
+        yield f"{', '.join(bundle.manifest.parts)}: not compiled, runs on ONNX Runtime while the inputs are made"
     if options.details.mix_list:
         yield "atc's own lists of operators decide what is fp16; they are not public, so nothing was emulated"
+    if drift is not None and (options.details.op_precision or options.details.dtypes):
+        yield "the emulation knows nothing of --op-precision and --dtypes: what they change was not measured"
     if options.aipp and options.precision == "fp32":
         yield "AIPP hands the network its pictures in half precision; all that follows is fp32"
     if drift is not None and options.data is None:
-        yield "half precision was measured on the family's probes only: --data measures it on your own samples"
+        yield "half precision was measured on the family's probes only, not on your own samples (--data)"
 
 
 def _problem(one: Problem) -> dict[str, str]:

@@ -222,10 +222,10 @@ class Engine:
         return outputs, failed
 
     def _count(self, features: Sequence[Features], pad_to: int | None) -> None:
-        longest = max([pad_to or 0, *(one.length for one in features)])
+        rows, length = self._model.padded_size(features, pad_to)
         self._tally.batches += 1
         self._tally.valid_units += sum(one.length for one in features)
-        self._tally.padded_units += longest * len(features)
+        self._tally.padded_units += rows * length
 
     def _decode(
         self,

@@ -22,6 +22,28 @@ def axis_name(inputs: Sequence[TensorSpec]) -> str:
     return planned_axis(inputs) or "items"
 
 
+def batch_shapes(
+    features: Sequence[Features], inputs: Sequence[TensorSpec], pad_to: int | None = None
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of what `collate` makes of them."""
+    planned = planned_axis(inputs)
+    shapes = {}
+    for spec in inputs:
+        rows = [f.inputs[spec.name] for f in features]
+        least = [pad_to or 0 if dim == planned else 0 for dim in spec.dims[1:]]
+        sizes = (max(size, *(row.shape[axis] for row in rows)) for axis, size in enumerate(least))
+        shapes[spec.name] = (len(rows), *sizes)
+    return shapes
+
+
+def planned_size(shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[TensorSpec]) -> tuple[int, int]:
+    """Rows of a batch, and its size along the planned axis; 1 where every sample has one shape."""
+    planned = planned_axis(inputs)
+    spec = next((one for one in inputs if planned in one.dims), inputs[0])
+    shape = shapes[spec.name]
+    return shape[0], 1 if planned is None else shape[spec.dims.index(planned)]
+
+
 def collate(features: Sequence[Features], inputs: Sequence[TensorSpec], pad_to: int | None = None) -> dict[str, Array]:
     """One batch of the graph's inputs, zero padded to the longest sample.
 
@@ -33,20 +55,14 @@ def collate(features: Sequence[Features], inputs: Sequence[TensorSpec], pad_to: 
     Returns:
         Arrays with the batch dimension first, in the graph's dtypes.
     """
-    planned = planned_axis(inputs)
+    shapes = batch_shapes(features, inputs, pad_to)
     batch = {}
     for spec in inputs:
-        rows = [f.inputs[spec.name] for f in features]
-        shape = []
-        for axis, dim in enumerate(spec.dims[1:]):
-            size = max(row.shape[axis] for row in rows)
-            if pad_to is not None and dim == planned:
-                size = max(size, pad_to)
-            shape.append(size)
-        if len(rows) == 1 and list(rows[0].shape) == shape:
+        rows, shape = [f.inputs[spec.name] for f in features], shapes[spec.name]
+        if shape == (1, *rows[0].shape):
             batch[spec.name] = np.ascontiguousarray(rows[0][None], dtype=spec.dtype)
             continue
-        array: Array = np.zeros((len(rows), *shape), dtype=spec.dtype)
+        array: Array = np.zeros(shape, dtype=spec.dtype)
         for index, row in enumerate(rows):
             # [index, ...] is a view even for a scalar row, which array[index] is not.
             array[index, ...][tuple(slice(size) for size in row.shape)] = row

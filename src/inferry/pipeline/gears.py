@@ -6,7 +6,7 @@ from inferry.ascend.gear_set import Gear, GearSet
 from inferry.core.bundle import Manifest
 from inferry.core.errors import UsageError
 from inferry.core.specs import BATCH
-from inferry.pipeline.execution import planned_axis
+from inferry.pipeline.execution import axis_name, planned_axis
 from inferry.planning.plan import ShapePlan
 
 
@@ -41,8 +41,9 @@ def plan_gears(
     axis, dims = planned_axis(manifest.inputs), symbolic_dims(manifest)
     if unknown := [name for name in given if name not in dims]:
         raise UsageError(f"unknown dimension {unknown[0]!r}; this bundle has {', '.join(dims) or 'only the batch'}")
+    if plan is not None:
+        _require_own(plan, axis_name(manifest.inputs), given)
     if plan is not None and axis is not None:
-        _require_own(plan, axis, given)
         given[axis] = [bucket.length for bucket in plan.buckets]
     if missing := [name for name in dims if name not in given]:
         raise UsageError(

@@ -80,7 +80,7 @@ class Drift:
         figures = [f"{figure.name} {figure.percent:.2f} %" for figure in (hop.agreement, hop.accuracy) if figure]
         if self.float32:
             figures.append(f"in float32 {self.float32.percent:.2f} %")
-        second = f"{', '.join(figures)} (samples: {hop.samples})"
+        second = ", ".join([*figures, f"samples: {hop.samples}"])
         if not self.overflows:
             return first, second, "no tensor leaves the range of half precision on these samples"
         one = self.overflows[0]
@@ -137,6 +137,7 @@ def half_drift(
 
 def mixed_drift(
     bundle: Bundle,
+    keep: Collection[str] = (),
     *,
     tolerance: float | None = None,
     data: Path | None = None,
@@ -151,6 +152,7 @@ def mixed_drift(
 
     Args:
         bundle: The bundle.
+        keep: Names of nodes that stay in float32 in any case.
         tolerance: Greatest absolute difference on logits; None asks for the range only.
         data: As for `half_drift`.
         limit: As for `half_drift`.
@@ -158,13 +160,13 @@ def mixed_drift(
         aipp: As for `half_drift`.
 
     Raises:
-        UsageError: AIPP cannot take the bundle's inputs.
+        UsageError: As for `half_drift`.
         ParityError: Nothing could be compared, or float32 itself is not within the tolerance.
         BackendError: The runtime refuses the emulation.
     """
     with HalfEmulation(bundle, data=data, limit=limit, kind=kind, aipp=aipp) as emulation:
-        keep = emulation.keep_for_range() if tolerance is None else emulation.keep_for(tolerance)
-        return emulation.drift(keep, tolerance)
+        found = emulation.keep_for_range() if tolerance is None else emulation.keep_for(tolerance)
+        return emulation.drift({*keep, *found}, tolerance)
 
 
 class HalfEmulation:

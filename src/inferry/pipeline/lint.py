@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import onnx_ir as ir
-
 from inferry.ascend.atc_command import Command, parse_command
 from inferry.ascend.atc_lint import lint
 from inferry.ascend.atc_problem import Problem
 from inferry.core.errors import UsageError
 from inferry.core.graph_facts import GraphFacts
-from inferry.passes.graph_facts import graph_facts
+from inferry.passes.graph_facts import file_facts
 
 _ONNX: Final = "5"
 """Value of atc's ``--framework``."""
@@ -64,6 +62,6 @@ def _read_model(command: Command) -> tuple[GraphFacts | None, str]:
     if not Path(name).is_file():
         return None, f"there is no file {name} here"
     try:
-        return graph_facts(ir.load(name)), ""
+        return file_facts(Path(name)), ""
     except Exception as error:  # noqa: BLE001 -- a broken file makes the parser raise nearly anything
         return None, f"{name} cannot be read as ONNX ({type(error).__name__}: {error})"

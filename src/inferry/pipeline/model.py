@@ -6,17 +6,17 @@ from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from inferry.core.bundle import PROCESSOR, Bundle, open_bundle
 from inferry.core.compiled import Compiled
 from inferry.core.errors import UsageError
-from inferry.core.protocols import MAX_SECONDS, Decoding, Runner, SessionOptions, Window
+from inferry.core.protocols import MAX_SECONDS, Decoding, Runner, Session, SessionOptions, Window
 from inferry.core.samples import Features, Prediction, Source
 from inferry.core.specs import Array
 from inferry.core.tolerances import NEAR_TIE
 from inferry.models.registry import get_recipe
-from inferry.pipeline.execution import collate, require_finite, separate
+from inferry.pipeline.execution import batch_shapes, collate, planned_size, require_finite, separate
 from inferry.pipeline.parts import opened_parts, usable
 from inferry.pipeline.pieces import Piece, Pieces
 from inferry.planning.make import read_plan
@@ -40,6 +40,7 @@ class Model:
             batch needs.
         decoding: How outputs become answers; None for the original's way.
         max_seconds: Longer sounds run in overlapping windows of this length; 0 to cut none.
+        network: False to prepare samples only; then what the processor needs (a region detector) is opened, no more.
 
     Raises:
         UsageError: Unknown family or backend, or windows that are too short.
@@ -55,6 +56,7 @@ class Model:
         *,
         decoding: Decoding | None = None,
         max_seconds: float = MAX_SECONDS,
+        network: bool = True,
     ) -> None:
         _check_seconds(max_seconds)
         recipe = get_recipe(bundle.manifest.family)
@@ -71,7 +73,7 @@ class Model:
             self._elsewhere = parts if getattr(runtime, "parts_on", None) else {}
             self.parts: Mapping[str, Runner] = parts
             self.processor = recipe.processor(config, files, parts)
-            self._session = runtime.open(bundle.model, options)
+            self._session: Session = runtime.open(bundle.model, options) if network else _Unopened()
             opened.callback(self._session.close)
             self._opened = opened.pop_all()
 
@@ -107,6 +109,13 @@ class Model:
         manifest = self.bundle.manifest
         outputs = self._session.run(collate(features, manifest.inputs, pad_to))
         return separate(outputs, manifest.outputs)
+
+    def padded_size(self, features: Sequence[Features], pad_to: int | None = None) -> tuple[int, int]:
+        """Rows, and size along the planned axis, that `run_batch` computes: on fixed shapes more than was asked for."""
+        inputs = self.bundle.manifest.inputs
+        shapes = batch_shapes(features, inputs, pad_to)
+        padded = getattr(self._session, "padded", None)
+        return planned_size(shapes if padded is None else padded(shapes), inputs)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs of one batch, as the graph takes and gives it.
@@ -226,6 +235,19 @@ class Model:
         """Length of the plan's bucket for a batch; None without a plan, or where no bucket is long enough."""
         bucket = None if self._plan is None else self._plan.bucket_for(max(one.length for one in features))
         return None if bucket is None else bucket.length
+
+
+class _Unopened:
+    """Stands where nobody asks the network."""
+
+    def run(self, inputs: Mapping[str, Array]) -> NoReturn:
+        raise AssertionError(f"opened without its network, and asked for {', '.join(inputs)}")
+
+    def signature(self) -> dict[str, Any]:
+        return {}
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def _check_seconds(max_seconds: float) -> None:

@@ -2,14 +2,15 @@
 
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal
 
 from inferry.ascend.gear_set import Gear, GearSet
-from inferry.ascend.job_rules import FILE_MODE, FOLDER_MODE
+from inferry.ascend.job_rules import FILE_MODE, FOLDER_MODE, listing, path_problems
 from inferry.ascend.pack_readme import readme_text
 from inferry.ascend.pack_script import CHECKSUMS, INPUTS, MODEL, RESULTS, PackRun, PackUnit, run_script
 from inferry.core.bundle import MODEL as ONNX
@@ -17,6 +18,7 @@ from inferry.core.bundle import REWRITES, Bundle, open_bundle
 from inferry.core.errors import ParityError, UsageError
 from inferry.core.files import atomic_folder, sha256_of, to_json_text, write_atomic
 from inferry.core.machine import package_version
+from inferry.pipeline.comparison.cases import LIMIT
 from inferry.pipeline.compile import Compilation, CompileOptions, compile_bundle
 from inferry.pipeline.engine import Tally
 from inferry.pipeline.jobs.folder import JOB, Job
@@ -66,6 +68,11 @@ class Pack:
     compilation: Compilation
     bytes: int
 
+    @property
+    def folder(self) -> Path:
+        """The pack's folder; of an archive, the one that unpacking it beside itself makes."""
+        return self.path.with_name(self.path.name.removesuffix(_suffix(self.path)))
+
     def to_json(self) -> dict[str, Any]:
         """For ``--json``, and the content of ``pack.json`` beside its schema."""
         return {
@@ -104,14 +111,16 @@ def pack(
         RunError: No sample could be processed.
     """
     options, target = options or PackOptions(), Path(output)
-    suffix = next((one for one in _ARCHIVES if target.name.endswith(one)), "")
+    if options.job.compiled is not None:
+        raise UsageError("a pack is compiled where it runs: it takes no compiled model of the bundle")
+    suffix = _suffix(target)
     _require_free(target, is_archive=bool(suffix))
     opened = open_bundle(bundle)
     if not suffix:
         with atomic_folder(target) as work:
             made = _write(work, opened, data, options, progress)
         target.chmod(FOLDER_MODE)
-        return replace(made, path=target)
+        return replace(made, path=target, job=replace(made.job, folder=target / INPUTS))
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".inferry-pack-", dir=target.parent) as name:
         work = Path(name) / target.name.removesuffix(suffix)
@@ -119,20 +128,50 @@ def pack(
         made = _write(work, opened, data, options, progress)
         archive = Path(name) / target.name
         with tarfile.open(archive, _ARCHIVES[suffix], format=tarfile.PAX_FORMAT) as file:
-            file.add(work, work.name, filter=_anonymous)
+            for path in _below(work):
+                file.add(path, path.relative_to(name), recursive=False, filter=_anonymous)
+                # It would keep what it knows of every file, of millions where there are millions of samples.
+                file.getmembers().clear()
         archive.replace(target)
     return replace(made, path=target)
 
 
+def _suffix(target: Path) -> str:
+    """Of an archive; empty for a folder."""
+    return next((one for one in _ARCHIVES if target.name.endswith(one)), "")
+
+
 def _require_free(target: Path, *, is_archive: bool) -> None:
-    """A pack may take an older pack's place, and nothing else's."""
-    free = not target.exists() or (target.is_file() if is_archive else _is_pack(target))
+    """A pack may take an older pack's place, and nothing else's; its files are checked where they are written."""
+    if problems := path_problems(target):
+        raise UsageError(f"a pack cannot be written here:\n{listing(problems)}")
+    free = not target.exists() or (_is_packed(target) if is_archive else _is_pack(target))
     if not free:
         raise UsageError(f"{target} exists and is no pack: choose another --output")
 
 
 def _is_pack(folder: Path) -> bool:
     return folder.is_dir() and ((folder / PACK).is_file() or not any(folder.iterdir()))
+
+
+def _is_packed(archive: Path) -> bool:
+    """Whether an archive begins as those of packs do."""
+    try:
+        with tarfile.open(archive) as file:
+            first = [Path(member.name).name for member in islice(file, 3)]
+    except (tarfile.TarError, OSError, EOFError):
+        return False
+    return first[1:] == [README, CHECKSUMS]
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The folder and all that it holds, in order; the names of one folder at a time are in memory."""
+    yield folder
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _below(path)
+        else:
+            yield path
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -165,7 +204,7 @@ def _write(
     units = _units(compilation, job)
     made = Pack(work, units, job, compilation, 0)
     _finish(work, made)
-    return replace(made, bytes=sum(file.stat().st_size for file in work.rglob("*") if file.is_file()))
+    return replace(made, bytes=sum(path.stat().st_size for path in _below(work) if path.is_file()))
 
 
 def _optimised(bundle: Bundle, folder: Path, target: str) -> Bundle:
@@ -184,8 +223,9 @@ def _commands(
 ) -> Compilation:
     """What will be compiled: one om with all gears if ais_bench's command line can name them, else one for each.
 
-    What half precision does is measured on the data set itself where it is one path.
+    What half precision does is measured on the data set itself where it is one path, and has samples that run whole.
     """
+    measured = options.job.limit if options.job.limit is None else min(options.job.limit, LIMIT)
     wanted = CompileOptions(
         soc=options.soc,
         precision=options.precision,
@@ -194,8 +234,17 @@ def _commands(
         fp16_inputs=options.job.fp16_inputs,
         aipp=options.job.aipp,
         data=Path(data) if isinstance(data, str | Path) else None,
+        limit=measured,
+        kind=options.job.kind if isinstance(data, str | Path) else None,
     )
-    made = compile_bundle(bundle, wanted, folder=folder, model=ONNX, run=False, emulate=True)
+    try:
+        made = compile_bundle(bundle, wanted, folder=folder, model=ONNX, run=False, emulate=True)
+    except ParityError as error:
+        if wanted.data is None or options.precision == "fp32":
+            raise
+        probes = replace(wanted, data=None, kind=None)
+        made = compile_bundle(bundle, probes, folder=folder, model=ONNX, run=False, emulate=True)
+        made = replace(made, notes=(f"half precision on the data set: {error}", *made.notes))
     if made.problems:
         listed = "\n".join(f"  {one.code}: {one.found}. {one.fix}" for one in made.problems)
         raise UsageError(f"atc would refuse to compile this:\n{listed}")
@@ -233,11 +282,11 @@ def _finish(work: Path, made: Pack) -> None:
     compiled = made.compilation.compiled
     text = readme_text(made.units, compiled.device, compiled.precision, made.job.counts, version)
     (work / README).write_text(text, encoding="utf-8")
-    files = sorted(path for path in work.rglob("*") if path.is_file())
-    lines = [f"{sha256_of(path)}  {path.relative_to(work)}\n" for path in files]
-    (work / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
-    for path in (*files, work / CHECKSUMS, work / MODEL, work / INPUTS):
-        path.chmod(FOLDER_MODE if path.is_dir() or path.suffix == ".sh" else FILE_MODE)
+    with (work / CHECKSUMS).open("w", encoding="utf-8") as lines:
+        for path in _below(work):
+            path.chmod(FOLDER_MODE if path.is_dir() or path.suffix == ".sh" else FILE_MODE)
+            if path.is_file() and path.name != CHECKSUMS:
+                lines.write(f"{sha256_of(path)}  {path.relative_to(work)}\n")
 
 
 def _names(unit: PackUnit) -> list[str]:

@@ -1,7 +1,7 @@
 """A bundle's pictures for an om with AIPP: uint8 on the way in, and the proof that the om normalises as we do."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -53,14 +53,13 @@ class PictureInput:
         """What AIPP hands the network for uint8 (batch, height, width, 3): float16 (batch, 3, height, width)."""
         return emulate_aipp(parse_aipp(self.config).blocks[0], pictures)
 
-    def to_json(self) -> dict[str, Any]:
-        """What was proven, as a JSON object."""
-        return {
-            "input": self.spec.to_json(),
-            "difference": self.difference,
-            "beyond_half": self.beyond_half,
-            "scale": self.scale,
-        }
+    @property
+    def proof(self) -> str:
+        """What was proven, as a sentence."""
+        return (
+            f"AIPP, emulated: all {LEVELS} values of a pixel become what the preprocessing makes of them, to within"
+            f" {self.difference:.2g} where they reach {self.scale:.3g}"
+        )
 
 
 def picture_input(bundle: Bundle, *, any_size: bool = False) -> PictureInput:

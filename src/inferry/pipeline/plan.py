@@ -56,6 +56,7 @@ def plan(
     shapes: int | None = None,
     batch_size: int | None = None,
     backend: str = "onnxruntime",
+    precision: str = "fp32",
     threads: int | None = None,
     limit: int | None = None,
     max_seconds: float = MAX_SECONDS,
@@ -68,6 +69,7 @@ def plan(
         shapes: Most shapes; None where the backend takes any shape.
         batch_size: None to measure the best one.
         backend: Where it is measured.
+        precision: As for `infer`.
         threads: As for `infer`.
         limit: Use the first samples only.
         max_seconds: As for `infer`: windows are planned, not what they are cut from.
@@ -76,7 +78,8 @@ def plan(
         DatasetError: No sample has a readable length.
     """
     dataset = first(open_dataset(Path(data)), limit)
-    with Model(open_bundle(bundle), backend, SessionOptions(threads=threads), max_seconds=max_seconds) as model:
+    options = SessionOptions(precision, threads)
+    with Model(open_bundle(bundle), backend, options, max_seconds=max_seconds) as model:
         pieces, bad = measure_pieces(model, dataset.items, range(len(dataset.items)))
         if not pieces:
             raise DatasetError(

@@ -19,7 +19,7 @@ class DeviceRow:
         shape: Of one sample, such as ``samples160000``; empty where every sample has its own or all have one.
         batch_size: Samples a batch.
         data: Name of the data set.
-        accuracy: The task's rates in one phrase; empty where it was not scored.
+        accuracy: The task's rates in one phrase, over the whole data set; empty where it was not scored.
         milliseconds: Of one batch on the device alone, median; None if unknown.
         items_per_second: Samples a second, as `scope` says; None if unknown.
         scope: What the speed counts.
@@ -88,7 +88,8 @@ def devices_section(labels: Sequence[str], devices: Sequence[Devices]) -> Markup
     ]
     said = (
         "ais_bench counts the time of the model on the NPU alone: reading, processing, copies to and from the device "
-        "and decoding are in none of its numbers, so they are not comparable with the speed of whole runs."
+        "and decoding are in none of its numbers, so they are not comparable with the speed of whole runs. "
+        "The accuracy is that of the whole data set, not of one shape."
     )
     return section("Devices", "devices", table(columns, rows), note(said), *signatures)
 

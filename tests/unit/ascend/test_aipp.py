@@ -96,6 +96,13 @@ def test_swaps_come_before_the_crop_and_padding_comes_last():
     assert (found[..., 0] == 9).all()
 
 
+def test_a_crop_may_be_one_pixel_in_the_last_corner():
+    pixels = picture(6, 8)
+    size, corner = "src_image_size_w: 8 src_image_size_h: 6", "load_start_pos_w: 7 load_start_pos_h: 5"
+    fields = f"{PLAIN} {size} crop: true {corner} crop_size_w: 1 crop_size_h: 1"
+    np.testing.assert_array_equal(emulate_aipp(block(fields), pixels)[0, :, 0, 0], pixels[0, 5, 7])
+
+
 def test_four_channels_lose_the_one_that_is_no_colour():
     pixels = picture(2, 2, 4)
     four = "aipp_mode: static input_format: XRGB8888_U8"

@@ -157,6 +157,13 @@ IMAGES = ["--input_shape=a:1,3,-1,-1", "--dynamic_image_size=2,2;4,4", "--input_
 
 
 CAFFE = ["--framework=0", "--weight=w", "--soc_version=Ascend310"]
+SMALL = "--enable_small_channel=1"
+
+
+def batched(largest):
+    return ["--input_shape=a:-1,3,224,224", f"--dynamic_batch_size=1,{largest}"]
+
+
 BESIDE = [  # the file and options that break a rule, its code, and the same without the breach
     (block("mean_chn_0: 300"), [], "E10052", block(""), []),
     (block(""), ["--input_shape=a:1,3", "--input_fp16_nodes=a"], "E10034", block(""), ["--input_shape=a:1,3"]),
@@ -167,6 +174,24 @@ BESIDE = [  # the file and options that break a rule, its code, and the same wit
     (block("src_image_size_h: 2"), IMAGES, "E10052", DYNAMIC, IMAGES),
     (block(""), ["--input_format=ND"], "E10001", block(""), ["--input_format=NCHW"]),
     (DYNAMIC, ["--enable_small_channel=1"], "E10001", block(""), ["--enable_small_channel=1"]),
+    (block(""), [SMALL, "--input_shape=a:1,5,8,8"], "E10001", block(""), [SMALL, "--input_shape=a:1,4,8,8"]),
+    (
+        block(""),
+        [SMALL, "--input_shape=a:1,8,8,5", "--input_format=NHWC", "--framework=3"],
+        "E10001",
+        block(""),
+        [SMALL, "--input_shape=a:1,8,8,4", "--input_format=NHWC", "--framework=3"],
+    ),
+    (block(""), [SMALL, "--input_shape=a:1,5,8,8"], "E10001", block(""), ["--input_shape=a:1,5,8,8"]),
+    (DYNAMIC, batched(8), "usage", DYNAMIC, batched(2)),
+    (DYNAMIC.replace("150528", "602111"), batched(8), "usage", DYNAMIC.replace("150528", "602112"), batched(8)),
+    (
+        DYNAMIC.replace("150528", "63"),
+        ["--input_shape=a:-1,1,8,4", "--dynamic_batch_size=1,2"],
+        "usage",
+        DYNAMIC.replace("150528", "64"),
+        ["--input_shape=a:-1,1,8,4", "--dynamic_batch_size=1,2"],
+    ),
     (
         block(""),
         ["--input_shape=a:-1,3", "--dynamic_dims=1;2", "--input_format=ND"],
@@ -182,6 +207,13 @@ def test_aipp_beside_other_options(tmp_path, case):
     text, more, code, whole, fixed = case
     assert code in linted(tmp_path, text, *more)
     assert linted(tmp_path, whole, *fixed) == []
+
+
+def test_channels_are_those_of_the_graph_where_the_command_has_no_shape(tmp_path):
+    for channels, codes in ((5, ["E10001"]), (4, [])):
+        graph = GraphFacts((InputFacts("a", (1, channels, 2, 2), "FLOAT"),))
+        assert linted(tmp_path, block(""), SMALL, graph=graph) == codes
+    assert linted(tmp_path, block(""), SMALL, graph=GraphFacts((InputFacts("a", (5, 5), "FLOAT"),))) == []
 
 
 def test_the_input_must_exist(tmp_path):

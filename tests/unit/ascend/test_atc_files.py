@@ -4,6 +4,7 @@ import pytest
 
 from inferry.ascend.atc_command import parse_command
 from inferry.ascend.atc_lint import lint
+from inferry.core.graph_facts import GraphFacts
 
 BASE = ["--model=m.onnx", "--framework=5", "--output=m"]
 
@@ -47,6 +48,33 @@ FILES = [
 def test_contents(tmp_path, option, broken, whole):
     assert linted(tmp_path, option, broken, MIXED) == ["E10001"]
     assert linted(tmp_path, option, whole, MIXED) == []
+
+
+GRAPH = GraphFacts((), nodes=frozenset({"/a/Add"}), arity={"/a/Add": (2, 1)})
+
+
+@pytest.mark.parametrize(
+    ("line", "codes"),
+    [
+        ("/a/Add::InputDtype:float16,float,OutputDtype:float", []),
+        ("/a/Add::InputDtype:float16,OutputDtype:float", ["E10001"]),
+        ("/a/Add::InputDtype:float16,float,OutputDtype:float,float", ["E10001"]),
+        ("/b/Fused::InputDtype:float16,OutputDtype:float", []),
+        ("OpType::Add:InputDtype:float16,OutputDtype:float", []),
+    ],
+)
+def test_customised_types_are_as_many_as_inputs_and_outputs(tmp_path, line, codes):
+    (tmp_path / "file.cfg").write_text(f"{line}\n", encoding="utf-8")
+    command = parse_command([*BASE, "--soc_version=Ascend310P3", "--customize_dtypes=file.cfg"])
+    assert [problem.code for problem in lint(command, GRAPH, None, folder=tmp_path)] == codes
+    assert lint(command, None, None, folder=tmp_path) == ()
+
+
+@pytest.mark.parametrize(("kept", "codes"), [("/a/Add\n/b/Mul", ["usage"]), ("/b/Mul", []), ("OpType::Add", [])])
+def test_customised_types_beat_kept_ones(tmp_path, kept, codes):
+    (tmp_path / "keep.cfg").write_text(kept, encoding="utf-8")
+    text = "/a/Add::InputDtype:float16,float,OutputDtype:float\n"
+    assert linted(tmp_path, "customize_dtypes", text, "--keep_dtype=keep.cfg") == codes
 
 
 OPERATOR = {
@@ -120,8 +148,9 @@ def test_a_mix_list_needs_a_mixed_precision(tmp_path, mode, codes):
         ("precision_mode=force_fp16", []),
     ],
 )
-def test_kept_dtypes_need_a_precision_that_changes_them(tmp_path, mode, codes):
+def test_kept_and_customised_dtypes_need_a_precision_that_changes_them(tmp_path, mode, codes):
     assert linted(tmp_path, "keep_dtype", "a", f"--{mode}") == codes
+    assert linted(tmp_path, "customize_dtypes", "a::InputDtype:float,OutputDtype:float", f"--{mode}") == codes
 
 
 def test_the_newest_chip_has_no_fusion_of_buffers(tmp_path):

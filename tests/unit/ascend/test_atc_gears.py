@@ -74,6 +74,13 @@ GEARS = [
         "E10001",
         [DIMS, "input_shape=a:-1,3;b:-1", "input_format=ND"],
     ),
+    (["dynamic_batch_size=", "input_shape=a:-1"], "usage", ["input_shape=a:-1"]),
+    (["dynamic_image_size=''", "input_shape=a:1,3,-1,-1"], "usage", ["input_shape=a:1,3,-1,-1"]),
+    (
+        ["dynamic_dims=", "input_shape=a:-1", "input_format=ND"],
+        "E10058",
+        ["input_shape=a:-1", "input_format=ND"],
+    ),
     (
         ["dynamic_dims=;", "input_shape=a:-1", "input_format=ND"],
         "E10058",
@@ -83,6 +90,11 @@ GEARS = [
         [DIMS, "input_shape=a:-1,-1;b:-1,-1", "input_format=ND"],
         "E10003",
         ["dynamic_dims=1,128,1,128;4,128,4,128", "input_shape=a:-1,-1;b:-1,-1", "input_format=ND"],
+    ),
+    (
+        ["dynamic_dims=1,128;4", "input_shape=a:-1,-1", "input_format=ND"],
+        "E10003",
+        ["dynamic_dims=1,128;4,1", "input_shape=a:-1,-1", "input_format=ND"],
     ),
     (
         ["dynamic_dims=1, 2;3,4", "input_shape=a:-1,-1", "input_format=ND"],

@@ -49,7 +49,8 @@ ILLEGAL = [
     ("input_format=NCWH", "E10001"),
     ("input_hint_shape=0:1,2", "E10014"),
     ("output_type=FLOAT", "E10001"),
-    ("is_input_adjust_hw_layout=yes", "E10001"),
+    ("is_input_adjust_hw_layout=yes", "E10005"),
+    ("is_output_adjust_hw_layout=true,1", "E10005"),
     ("precision_mode=fp16", "E10001"),
     ("precision_mode_v2=force_fp16", "E10001"),
     ("op_select_implmode=fast", "E10001"),
@@ -111,7 +112,7 @@ def test_every_listed_value_is_legal(name):
         ("soc_version", "Ascend910_9391"),
         ("input_hint_shape", "0:[1,3];1:[]"),
         ("optimization_switch", "PassA:on;PassB:off"),
-        ("is_input_adjust_hw_layout", "true,false"),
+        ("is_input_adjust_hw_layout", "true, false"),
         ("static_model_ops_lower_limit", "-1"),
         ("op_name_map", "a.json;b.json"),
     ],
@@ -120,6 +121,32 @@ def test_patterns_accept_the_documented_forms(name, value):
     assert OPTIONS[name].accepts(value)
 
 
+SINGLE = [
+    *("singleop=op.json", "-model", "-framework", "precision_mode=force_fp16", "op_debug_level=1", "log=info"),
+    *(
+        "core_type=AiCore",
+        "op_select_implmode=high_precision",
+        "op_compiler_cache_mode=enable",
+        "enable_small_channel=0",
+    ),
+]
+OF_MODELS = {
+    "weight": "w",
+    "input_format": "ND",
+    "input_shape": "a:1",
+    "input_shape_range": "a:[1~2]",
+    "input_hint_shape": "0:[1]",
+    "dynamic_batch_size": "1,2",
+    "dynamic_image_size": "1,1;2,2",
+    "dynamic_dims": "1;2",
+    "insert_op_conf": "aipp.cfg",
+    "input_fp16_nodes": "a",
+    "is_input_adjust_hw_layout": "true",
+    "is_output_adjust_hw_layout": "true",
+    "out_nodes": "a:0",
+    "output_type": "FP16",
+    "op_name_map": "a.json",
+}
 RULES = [  # options that break a rule, its code, and the same without the breach
     (["-model"], "E10054", []),
     (["-output"], "E10054", []),
@@ -135,6 +162,10 @@ RULES = [  # options that break a rule, its code, and the same without the breac
     (["mode=6", "om=a.om"], "E10057", ["mode=6", "om=a.om", "-model", "-output", "-framework"]),
     (["mode=6"], "E10004", ["mode=6", "om=a.om", "-model", "-output", "-framework"]),
     (["singleop=op.json"], "E10055", ["singleop=op.json", "-model", "-framework"]),
+    *(
+        (["singleop=op.json", "-model", "-framework", f"{name}={value}"], "E10055", SINGLE)
+        for name, value in OF_MODELS.items()
+    ),
     (["output=m.om"], "usage", ["output=m"]),
     (["output=out/"], "E10022", ["output=out/m"]),
     (["weight=w", "soc_version=Ascend310"], "usage", ["soc_version=Ascend310"]),
@@ -144,6 +175,18 @@ RULES = [  # options that break a rule, its code, and the same without the breac
     (["is_output_adjust_hw_layout=true"], "E10001", ["is_output_adjust_hw_layout=true", "out_nodes=a:0"]),
     (["output_type=a:0:FP16"], "E10001", ["output_type=a:0:FP16", "out_nodes=a:0"]),
     (["out_nodes=a:0;logits"], "E10001", ["out_nodes=a:0;b:1"]),
+    (["output_type=a:1:FP16", "out_nodes=a:0;b:0"], "E10001", ["output_type=b:0:FP16", "out_nodes=a:0;b:0"]),
+    (["output_type=b:0:FP16;c:0:FP32", "out_nodes=b:0"], "E10001", ["output_type=b:0:FP16", "out_nodes=logits"]),
+    (
+        ["is_input_adjust_hw_layout=true,true", "input_fp16_nodes=a"],
+        "usage",
+        ["is_input_adjust_hw_layout=true", "input_fp16_nodes=a;b"],
+    ),
+    (
+        ["is_output_adjust_hw_layout=true,false", "out_nodes=a:0"],
+        "usage",
+        ["is_output_adjust_hw_layout=true,false", "out_nodes=a:0;b:0"],
+    ),
     (
         ["optypelist_for_implmode=Gelu"],
         "E10001",
@@ -166,6 +209,12 @@ RULES = [  # options that break a rule, its code, and the same without the breac
         ["input_shape_range=a:[1~2]"],
     ),
     (["dump_mode=1"], "E10001", ["dump_mode=0"]),
+    (["mode=0", "dump_mode=1"], "E10001", ["mode=1", "dump_mode=1", "om=a.om", "json=a.json", "-model", "-output"]),
+    (
+        ["op_precision_mode=op.ini", "op_select_implmode=high_precision"],
+        "usage",
+        ["op_precision_mode=op.ini", "optimization_switch=PassA:on"],
+    ),
     (["deterministic=1"], "E10001", ["deterministic=1", "deterministic_level=2"]),
     (["enable_compress_weight=true", "compress_weight_conf=c"], "E10047", ["compress_weight_conf=c"]),
     (
@@ -190,6 +239,7 @@ RULES = [  # options that break a rule, its code, and the same without the breac
 @pytest.mark.parametrize(("broken", "code", "whole"), RULES)
 def test_options_that_need_or_exclude_each_other(tmp_path, broken, code, whole):
     (tmp_path / "op.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "op.ini").write_text("[ByOpType]\nGelu=high_precision\n", encoding="utf-8")
     (tmp_path / "c").write_text("enable_first_layer_quantization:true\n", encoding="utf-8")
     assert code in found(broken, folder=tmp_path)
     assert found(whole, folder=tmp_path) == []

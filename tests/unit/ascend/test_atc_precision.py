@@ -11,8 +11,6 @@ from inferry.ascend.atc_precision import (
     MixList,
     PrecisionFile,
     customize_dtypes,
-    fusion_switches,
-    half_settings,
     ir_type,
     keep_dtype,
     modify_mixlist,
@@ -26,6 +24,7 @@ SOC = "Ascend310P3"
 GRAPH = GraphFacts(
     inputs=(InputFacts("x", (1, 8), "FLOAT"),),
     nodes=frozenset({"a/MatMul", "a/Add", "a.0/Softmax-1", "no name"}),
+    operators=frozenset({("", "MatMul"), ("", "Add"), ("", "Softmax"), ("", "Relu")}),
     arity={"a/MatMul": (2, 1), "a/Add": (2, 1), "a.0/Softmax-1": (1, 1)},
 )
 HALF = Dtypes(("float16", "float16"), ("float16",))
@@ -76,30 +75,13 @@ def test_a_mix_list(tmp_path):
         assert linted(tmp_path, precision_settings(mode, [file], soc=SOC)) == []
 
 
-def test_fusion_switches(tmp_path):
-    file = fusion_switches({"ALL": False, "SoftmaxFusionPass": True}, {"ALL": False}, soc=SOC)
-    assert json.loads(file.text)["Switch"] == {
-        "GraphFusion": {"ALL": "off", "SoftmaxFusionPass": "on"},
-        "UBFusion": {"ALL": "off"},
-    }
-    assert linted(tmp_path, precision_settings({}, [file], soc=SOC)) == []
-    without = fusion_switches({"ALL": False}, soc="Ascend950PR_9599")
-    assert linted(tmp_path, precision_settings({}, [without], soc="Ascend950PR_9599"), "Ascend950PR_9599") == []
-
-
-def test_half_precision_with_nodes_in_float32(tmp_path):
-    plain = half_settings(GRAPH, soc=SOC)
-    assert (plain.options, plain.files) == ({"precision_mode_v2": "fp16"}, {})
-    kept = half_settings(GRAPH, ["a/Add"], soc=SOC)
-    assert kept.options == {"precision_mode_v2": "fp16", "keep_dtype": "keep_dtype.cfg"}
-    assert kept.files == {"keep_dtype.cfg": "a/Add\n"}
-    assert linted(tmp_path, kept) == []
-
-
 REFUSED = [
     (lambda: keep_dtype(GRAPH, ["a/Sub"]), "the graph has no node 'a/Sub'; there are"),
     (lambda: keep_dtype(GRAPH, ["no name"]), "cannot be named in atc's files"),
     (lambda: keep_dtype(GRAPH, []), "neither nodes nor operators are named"),
+    (lambda: keep_dtype(GRAPH, [], ["Sub"]), "the graph has no operator Sub"),
+    (lambda: op_precision_mode(GRAPH, {}, {"Sub": "keep_fp16"}, soc=SOC), "the graph has no operator Sub"),
+    (lambda: customize_dtypes(GRAPH, {}, {"Sub": FULL}, soc=SOC), "the graph has no operator Sub"),
     (lambda: keep_dtype(GRAPH, [], ["Gemm"]), "Gemm becomes several of Ascend's operators"),
     (lambda: keep_dtype(GRAPH, [], ["Erf"]), "Erf has no Ascend name that we know for certain"),
     (lambda: customize_dtypes(GRAPH, {"a/Add": Dtypes(("float16",), ("float16",))}, soc=SOC), "has 2 inputs and 1 out"),
@@ -112,10 +94,8 @@ REFUSED = [
         "not supported on Ascend310P3: use high_precision",
     ),
     (lambda: modify_mixlist(black=MixList()), "changes nothing"),
+    (lambda: modify_mixlist(white=MixList(["Add"], ["Sub", "Add"])), "Add cannot come into the white-list and leave"),
     (lambda: modify_mixlist(black=MixList(add=["Add"]), white=MixList(add=["Add"])), "Add cannot be added to"),
-    (lambda: fusion_switches({}, soc=SOC), "no fusion pass is switched"),
-    (lambda: fusion_switches({"A": True}, {"ALL": False}, soc="Ascend950PR_9599"), "has no UBFusion"),
-    (lambda: fusion_switches({"A B": True}, soc=SOC), "no name of a fusion pass"),
 ]
 
 

@@ -63,6 +63,8 @@ MISSING = {  # options with a value, and the families that lack it: the document
     "precision_mode=allow_mix_precision": "",
     "precision_mode_v2=mixed_bfloat16": "310 310P 910 035",
     "precision_mode_v2=mixed_float16": "",
+    "precision_mode_v2=cube_hif8": "310 310P 310B 910 910B A3 035",
+    "precision_mode_v2=mixed_hif8": "310 310P 310B 910 910B A3 035",
     "output_type=HIF8": "310 310P 310B 910 910B A3 035",
     "output_type=a:0:FP16;b:0:FP8E5M2": "310 310P 310B 910 910B A3 035",
     "output_type=FP16": "",
@@ -118,3 +120,7 @@ def test_what_a_chip_lacks(option, missing):
 )
 def test_what_a_chip_has(option, chip):
     assert found(option, f"soc_version={chip}") == []
+
+
+def test_gears_are_no_free_shapes():
+    assert found("input_shape=a:-1", "dynamic_batch_size=1,2", "soc_version=Ascend310B4") == []

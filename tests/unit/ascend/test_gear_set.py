@@ -90,6 +90,16 @@ def test_ais_bench_cannot_be_told_every_gear(gears):
     assert all(part.addressable for part in gears.split())
 
 
+def test_the_largest_batch_that_ais_bench_sets_can_be_told():
+    assert sound((1, 160), (4096, 160)).addressable
+    gears = sound((1, 160), (4097, 160))
+    assert not gears.addressable
+    with pytest.raises(UsageError, match="compile one om for each gear"):
+        gears.ais_bench_options(gears.gears[0])
+    # In an om of its own the batch is the om's.
+    assert [part.ais_bench_options(part.gears[0]) for part in gears.split()] == [(), ()]
+
+
 def test_the_largest_size_of_five_digits_can_be_told():
     assert sound((1, 160), (1, 99_999)).addressable
 

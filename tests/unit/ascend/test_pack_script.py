@@ -22,7 +22,9 @@ BENCH = r"""#!/bin/sh
 echo "ais_bench $*" >>calls
 while [ $# -gt 0 ]; do case "$1" in --output_dirname) name=$2 ;; --output) out=$2 ;; esac; shift; done
 mkdir -p "$out/$name"
+echo outputs >"$out/$name/000000_0.bin"
 [ -f "$name.fails" ] && { echo broken; exit 3; }
+[ -f "$name.interrupts" ] && { kill -INT "$PPID"; exit 0; }
 [ -f "$name.nothing" ] || echo '{}' >"$out/${name}_summary.json"
 echo "[INFO] throughput 1000*batchsize.mean(1)/NPU_compute_time.mean(2): 500.0"
 """
@@ -147,6 +149,7 @@ def test_a_gear_that_fails_is_named_and_the_others_run(pack, how):
     assert done.returncode == 1
     assert "failed: long_b1" in done.stderr
     assert (pack / "results" / "long_b4_summary.json").is_file()
+    assert not (pack / "results" / "long_b1").exists(), "what a failed run wrote is no result"
     assert not (pack / "results.tar.gz").exists()
     (pack / f"long_b1.{how}").unlink()
     assert run(pack).returncode == 0
@@ -174,6 +177,13 @@ def test_a_path_that_ais_bench_refuses_is_said_first(pack):
     assert calls(moved) == []
 
 
+def test_why_ais_bench_cannot_be_run_is_said(pack):
+    (pack.parent / "bin" / "ais_bench").write_text("#!/bin/sh\necho libascendcl.so is missing >&2\nexit 1\n")
+    done = run(pack)
+    assert done.returncode == 127
+    assert "libascendcl.so is missing" in done.stderr
+
+
 @pytest.mark.parametrize(("missing", "said"), [("atc", "set_env.sh"), ("ais_bench", "cannot be run")])
 def test_a_missing_program_is_said_first(pack, missing, said):
     (pack.parent / "bin" / missing).unlink()
@@ -187,3 +197,60 @@ def test_modes_that_ais_bench_refuses_are_mended(pack):
     (pack / "model").chmod(0o777)
     assert run(pack).returncode == 0
     assert not (pack / "model").stat().st_mode & 0o022
+
+
+def test_an_archive_of_an_earlier_time_does_not_stay_where_a_run_fails(pack):
+    assert run(pack).returncode == 0
+    (pack / "long_b4.fails").touch()
+    assert run(pack, FORCE="1").returncode == 1
+    assert not list(pack.glob("results.tar.gz*"))
+
+
+def test_an_interruption_ends_it_and_it_goes_on_from_there(pack):
+    (pack / "long_b1.interrupts").touch()
+    done = run(pack)
+    assert done.returncode == 130
+    assert "interrupted" in done.stderr
+    assert len(calls(pack)) == 2, "the second gear is not begun"
+    (pack / "long_b1.interrupts").unlink()
+    assert run(pack).returncode == 0
+    assert [line.split()[0] for line in calls(pack)] == ["atc", *["ais_bench"] * 3]
+
+
+def test_another_version_of_cann_compiles_and_runs_again(pack):
+    cann = pack.parent / "cann"
+    cann.mkdir()
+    (cann / "version.cfg").write_text("[8.0]\n")
+    assert run(pack, ASCEND_TOOLKIT_HOME=str(cann)).returncode == 0
+    first = calls(pack)
+    assert run(pack, ASCEND_TOOLKIT_HOME=str(cann)).returncode == 0
+    assert calls(pack) == first
+    (cann / "version.cfg").write_text("[8.5]\n")
+    assert run(pack, ASCEND_TOOLKIT_HOME=str(cann)).returncode == 0
+    assert calls(pack) == first * 2
+    assert "cann: [8.5]" in (pack / "results" / "system.txt").read_text()
+
+
+def test_what_is_noted_of_the_machine_is_from_the_last_time_that_something_ran(pack):
+    run(pack, DEVICE="1")
+    assert run(pack, DEVICE="2").returncode == 0
+    assert "device: 1" in (pack / "results" / "system.txt").read_text()
+
+
+def test_another_folder_of_the_same_name_is_not_entered(pack):
+    (pack.parent / "elsewhere" / "pack").mkdir(parents=True)
+    path = os.pathsep.join([str(pack.parent / "bin"), "/usr/bin", "/bin"])
+    environment = {"PATH": path, "AIS_BENCH": "ais_bench", "CDPATH": str(pack.parent / "elsewhere")}
+    done = subprocess.run(
+        ["sh", "pack/run.sh"], cwd=pack.parent, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert (pack / "results.tar.gz").is_file()
+
+
+def test_a_folder_in_which_nothing_can_be_written_is_said_and_atc_is_not_blamed(pack):
+    (pack / "results").write_text("a file is in the way")
+    done = run(pack)
+    assert done.returncode == 1
+    assert "cannot be made" in done.stderr
+    assert calls(pack) == []

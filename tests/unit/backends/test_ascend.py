@@ -55,6 +55,21 @@ def test_gears_of_all_dims_take_shorter_batches(make_om, open_om):
         assert_doubled(session.run(sound(rows, length)), sound(rows, length))
 
 
+def test_gears_list_the_inputs_in_the_order_of_the_command(make_om, open_om):
+    gears = [(2, 2, 8), (4, 4, 8), (2, 2, 16)]
+    order = ["lengths", "values"]
+    session = open_om(make_om("sound", ANY, kind="dims", gears=gears, order=order, described=True))
+    for rows, length in [(2, 8), (1, 3), (3, 7), (2, 15)]:
+        assert_doubled(session.run(sound(rows, length)), sound(rows, length))
+
+
+def test_gears_may_leave_out_inputs_of_fixed_sizes(make_om, open_om):
+    shapes = {"values": (2, -1), "lengths": (2,)}
+    session = open_om(make_om("sound", shapes, kind="dims", gears=[(2, 8), (2, 4)], order=["values"]))
+    for length in (8, 4):
+        assert_doubled(session.run(sound(2, length)), sound(2, length))
+
+
 def test_a_static_om_whose_graph_is_known_is_padded_too(make_om, open_om):
     session = open_om(make_om("sound", {"values": (4, 9), "lengths": (4,)}, described=True))
     assert_doubled(session.run(sound(3, 6)), sound(3, 6))
@@ -194,7 +209,8 @@ def test_two_sessions_share_the_device(acl, make_om, open_om):
     assert acl.calls.count("init") == acl.calls.count("rt.set_device") == 1
 
 
-def test_the_signature_tells_what_is_used(make_om, open_om):
+def test_the_signature_tells_what_is_used(monkeypatch, make_om, open_om):
+    monkeypatch.delenv("ASCEND_RT_VISIBLE_DEVICES", raising=False)
     om = make_om("sound", BATCHES, kind="batch", gears=[(1,), (4,)], described=True)
     assert open_om(om).signature() == {
         "backend": "ascend",
@@ -209,6 +225,12 @@ def test_the_signature_tells_what_is_used(make_om, open_om):
         open_om(om, precision="fp16")
     om.with_suffix(".json").unlink()
     assert open_om(om).signature()["precision"] == "not stated by the om"
+
+
+def test_the_signature_says_which_npu_number_0_is(monkeypatch, make_om, open_om):
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "3")
+    session = open_om(make_om("sound", {"values": (2, 5), "lengths": (2,)}))
+    assert session.signature()["device"] == "Ascend310P3 0 of ASCEND_RT_VISIBLE_DEVICES=3"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -60,6 +61,12 @@ def test_nothing_compiled_gives_the_command(open_bundled, tiny_bundle):
     command = f"inferry compile {tiny_bundle.path} --backend ascend --soc Ascend310P3 --precision mixed"
     with pytest.raises(BackendError, match=f"nothing is compiled. Compile it: {command}"):
         open_bundled(tiny_bundle, "mixed")
+
+
+def test_the_command_can_be_pasted_where_the_path_has_a_space(tmp_path, open_bundled, tiny_bundle):
+    bundle = open_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "my bundle"))
+    with pytest.raises(BackendError, match=f"Compile it: inferry compile '{bundle.path}' --backend ascend --soc "):
+        open_bundled(bundle)
 
 
 def test_another_precision_is_not_taken_in_silence(made, artifact, open_bundled):

@@ -1,6 +1,9 @@
 """Each call of acl fails once, for every om: a plain error, and everything is freed."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -88,6 +91,13 @@ def test_the_error_names_the_call_and_its_code(npu, make_om, name):
         life(simulator, om, feed)
 
 
+def test_a_code_without_a_meaning_stands_alone(npu, make_om):
+    simulator = npu.AclSimulator()
+    simulator.rt.set_device = lambda _: 107099
+    with pytest.raises(BackendError, match=r"acl\.rt\.set_device failed with code 107099; CANN's log"):
+        life(simulator, compiled("static", make_om)[0], FEED)
+
+
 def test_a_failed_run_leaves_the_session_usable(acl, make_om, open_om):
     om, feed = compiled("batch", make_om)
     session = open_om(om)
@@ -100,7 +110,7 @@ def test_a_failed_run_leaves_the_session_usable(acl, make_om, open_om):
 
 def test_what_the_runtime_itself_refuses_is_said(acl, make_om, open_om):
     session = open_om(make_om("sound", {"values": (-1, -1), "lengths": (-1,)}, kind="shape"))
-    with pytest.raises(BackendError, match=r"acl\.mdl\.execute failed with code 507011"):
+    with pytest.raises(BackendError, match=r"acl\.mdl\.execute failed with code 507011 \(the network failed\); CANN"):
         session.run({"values": np.ones((2, 3, 1), np.float32), "lengths": np.ones(2, np.int64)})
     assert session.run(FEED)["logits"].shape == (4, 5, 1)
 
@@ -130,6 +140,32 @@ def test_the_process_gives_the_device_back_at_its_end(monkeypatch, npu):
     assert simulator.errors == []
 
 
+def test_sessions_that_nobody_closed_are_closed_at_the_end(npu, make_om):
+    simulator = npu.AclSimulator()
+    om, feed = compiled("batch", make_om)
+    sessions = [AscendBackend(module=simulator).open(om, SessionOptions()) for _ in range(2)]
+    sessions[0].run(feed)
+    shutdown(Acl(simulator))
+    sessions[0].close()
+    assert simulator.calls[-3:] == ["rt.destroy_context", "rt.reset_device", "finalize"]
+    assert (simulator.left, simulator.errors) == ([], [])
+
+
+def test_a_process_may_end_without_closing(cann, make_om, tmp_path):
+    om, _ = compiled("batch", make_om)
+    script = (
+        "import sys; from pathlib import Path; from inferry.backends.ascend import AscendBackend;"
+        "from inferry.core.protocols import SessionOptions;"
+        "sessions = [AscendBackend().open(Path(sys.argv[1]), SessionOptions()) for _ in range(2)];"
+        "print(sessions[0].signature()['device'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(cann.install_module(tmp_path))}
+    done = subprocess.run(
+        [sys.executable, "-c", script, om], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Ascend310P3 0\n", "")
+
+
 def test_a_dtype_that_numpy_lacks_is_refused(acl, make_om, open_om):
     acl.mdl.get_input_data_type = lambda desc, index: 27
     with pytest.raises(BackendError, match="input values of this om has the acl dtype 27"):
@@ -141,4 +177,13 @@ def test_gears_that_acl_does_not_state_are_refused(acl, make_om, open_om):
     acl.mdl.get_dynamic_batch = lambda desc: ({"batchCount": 0, "batch": []}, 0)
     with pytest.raises(BackendError, match="states no gears"):
         open_om(make_om("sound", *SHAPES["batch"][:1], kind="batch", gears=SHAPES["batch"][1]))
+    assert acl.left == []
+
+
+@pytest.mark.parametrize("sizes", [[2, 5], [2, 5, 2, 2], [5, 2, 99]])
+def test_gears_that_fit_no_order_of_the_inputs_are_refused(acl, make_om, open_om, sizes):
+    om, _ = compiled("dims", make_om)
+    acl.mdl.get_input_dynamic_dims = lambda *_: ([{"name": "", "dimCount": len(sizes), "dims": sizes}] * 2, 0)
+    with pytest.raises(BackendError, match=r"fit the inputs values\[-1, -1\] lengths\[-1\] in no order"):
+        open_om(om)
     assert acl.left == []

@@ -107,10 +107,88 @@ def test_another_thread_has_no_context(ready):
 
 def test_a_model_belongs_to_its_context(ready, make_om):
     acl, _ = ready
-    model, _ = loaded(acl, make_om("sum", {"values": (2, 3)}))
+    model, _ = loaded(acl, make_om("sum", {"values": (-1, 3)}, kind="batch", gears=[(2,), (4,)]))
+    source, target = dataset(acl, (48, 8), (24,)), dataset(acl, (12,))
     acl.rt.create_context(0)
+    assert acl.mdl.set_dynamic_batch_size(model, source, 1, 2) != 0
+    assert acl.mdl.execute(model, source, target) != 0
     assert acl.mdl.unload(model) != 0
-    assert acl.errors == ["mdl.unload: the model was loaded in another context"]
+    names = ("mdl.set_dynamic_batch_size", "mdl.execute", "mdl.unload")
+    assert acl.errors == [f"{name}: the model was loaded in another context" for name in names]
+
+
+def test_a_context_ends_after_its_models_and_a_device_after_its_contexts(ready, make_om):
+    acl, context = ready
+    loaded(acl, make_om("sum", {"values": (2, 3)}))
+    assert acl.rt.destroy_context(context) != 0
+    acl.rt.create_context(0)
+    assert acl.rt.reset_device(0) != 0
+    assert acl.errors == [
+        "rt.destroy_context: a model is still loaded in this context",
+        "rt.reset_device: device 0 has contexts",
+    ]
+
+
+def test_a_device_that_was_given_back_has_no_context(loose):
+    loose.init()
+    loose.rt.set_device(0)
+    assert loose.rt.reset_device(0) == 0
+    assert loose.rt.malloc(8, 0)[1] != 0
+    assert loose.errors == ["rt.malloc: this thread has no context"]
+
+
+def test_two_threads_in_one_model(ready, make_om, monkeypatch):
+    acl, context = ready
+    model, _ = loaded(acl, make_om("sum", {"values": (2, 3)}))
+    codes = []
+
+    def run():
+        acl.rt.set_context(context)
+        codes.append(acl.mdl.execute(model, dataset(acl, (24,), (24,)), dataset(acl, (12,))))
+
+    (running,) = (one for one in acl._live.values() if hasattr(one, "execute"))
+    compute = running.execute
+
+    def meet(feeds):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        return compute(feeds)
+
+    monkeypatch.setattr(running, "execute", meet)
+    run()
+    assert sorted(codes) == [0, 100000]
+    assert acl.errors == ["mdl.execute: two threads run one model"]
+
+
+@pytest.mark.parametrize("wrong", [np.int64(8), True, 8.0, None], ids=str)
+def test_only_numbers_of_python_are_taken(ready, wrong):
+    acl, _ = ready
+    with pytest.raises(TypeError, match=r"acl\.rt\.malloc args parse failed"):
+        acl.rt.malloc(wrong, 0)
+
+
+def test_gears_are_asked_for_all_inputs_at_once(ready, make_om):
+    acl, _ = ready
+    _, desc = loaded(acl, make_om("sum", {"values": (-1, -1)}, kind="dims", gears=[(2, 3), (4, 3)]))
+    assert acl.mdl.get_input_dynamic_gear_count(desc, -1) == (2, 0)
+    assert acl.mdl.get_input_dynamic_dims(desc, -1, 2)[1] == 0
+    assert acl.errors == []
+    assert acl.mdl.get_input_dynamic_gear_count(desc, 0)[1] != 0
+    assert acl.mdl.get_input_dynamic_dims(desc, 0, 2)[1] != 0
+    assert acl.mdl.get_input_dynamic_dims(desc, -1, 1)[1] != 0
+    assert len(acl.errors) == 3
+
+
+def test_a_dataset_keeps_a_copy_of_a_description(ready):
+    acl, _ = ready
+    found, desc = dataset(acl, (24,)), acl.create_tensor_desc(0, [2, 3], 2)
+    assert acl.mdl.set_dataset_tensor_desc(found, desc, 0) == (found, 0)
+    assert acl.mdl.destroy_dataset(found) == 0
+    assert acl.left.count("TensorDesc") == 1
+    acl.destroy_tensor_desc(desc)
+    assert acl.left.count("TensorDesc") == 0
+    assert acl.errors == []
 
 
 @pytest.mark.parametrize(
@@ -163,3 +241,72 @@ def test_a_dynamic_shape_must_be_described(ready, make_om):
     model, _ = loaded(acl, make_om("sum", {"values": (-1, 3)}, kind="shape"))
     assert acl.mdl.execute(model, dataset(acl, (24,), (24,)), dataset(acl, ())) != 0
     assert acl.errors == ["mdl.execute: only the inputs [] are described"]
+
+
+def test_every_execution_needs_its_inputs_and_its_gear(ready, make_om):
+    acl, _ = ready
+    model, desc = loaded(acl, make_om("sum", {"values": (-1, 3)}, kind="batch", gears=[(2,), (4,)]))
+    source, target = dataset(acl, (48, 8), (24,)), dataset(acl, (12,))
+    assert acl.mdl.get_cur_output_dims(desc, 0)[1] != 0
+    assert acl.mdl.set_dynamic_batch_size(model, source, 1, 2) == 0
+    assert acl.mdl.get_cur_output_dims(desc, 0) == ({"name": "total", "dimCount": 2, "dims": [1, 3]}, 0)
+    assert acl.mdl.execute(model, source, target) == 0
+    assert acl.mdl.execute(model, source, target) != 0
+    assert acl.mdl.set_dynamic_batch_size(model, source, 1, 2) == 0
+    assert acl.mdl.execute(model, source, target) != 0
+    assert [error.rsplit(": ", 1)[-1] for error in acl.errors] == [
+        "no gear was set",
+        "no gear is set, or inputs of fixed shapes are described",
+        "24 bytes needed, 0 written, buffer of 48",
+    ]
+
+
+def misuses(acl, om):
+    """Calls that no correct program makes, each on a fresh start, by what the simulator says of them."""
+    model, _ = loaded(acl, om)
+    host = np.zeros(8, np.uint8)
+    device, _ = acl.rt.malloc(8, 0)
+    found, desc = dataset(acl, (8,)), acl.create_tensor_desc(0, [2], 2)
+    acl.mdl.set_dataset_tensor_desc(found, desc, 0)
+    return {
+        "0 bytes, policy 0": lambda: acl.rt.malloc(0, 0),
+        "8 bytes, policy 9": lambda: acl.rt.malloc(8, 9),
+        "are no live device memory": lambda: acl.create_data_buffer(host.ctypes.data, 8),
+        "the host pointer is one of the device": lambda: acl.rt.memcpy(device, 8, device, 8, 1),
+        "device 7 is not set": lambda: acl.rt.create_context(7),
+        "input 0 is described twice": lambda: acl.mdl.set_dataset_tensor_desc(found, desc, 0),
+        "input 5 is described twice, or does not exist": lambda: acl.mdl.set_dataset_tensor_desc(found, desc, 5),
+        "a dataset owns this description": lambda: acl.destroy_tensor_desc(acl.mdl.get_dataset_tensor_desc(found, 0)),
+        "3 dims announced, 2 given": lambda: acl.mdl.set_input_dynamic_dims(
+            model, found, 1, {"name": "", "dimCount": 3, "dims": [2, 3]}
+        ),
+        "2 buffers for 1 outputs": lambda: (
+            acl.mdl.set_input_dynamic_dims(
+                model, (source := dataset(acl, (48, 16), (24,))), 1, {"name": "", "dimCount": 2, "dims": [2, 3]}
+            )
+            or acl.mdl.execute(model, source, dataset(acl, (12, 12)))
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "0 bytes, policy 0",
+        "8 bytes, policy 9",
+        "are no live device memory",
+        "the host pointer is one of the device",
+        "device 7 is not set",
+        "input 0 is described twice",
+        "input 5 is described twice, or does not exist",
+        "a dataset owns this description",
+        "3 dims announced, 2 given",
+        "2 buffers for 1 outputs",
+    ],
+)
+def test_what_else_is_refused(ready, make_om, told):
+    acl, _ = ready
+    calls = misuses(acl, make_om("sum", {"values": (-1, -1)}, kind="dims", gears=[(2, 3), (4, 3)]))
+    calls[told]()
+    assert len(acl.errors) == 1
+    assert told in acl.errors[0]

@@ -106,6 +106,15 @@ def test_a_good_command_makes_an_om(atc, tmp_path, graph, options):
         ("E10003", "picture", {**SIZES, "input_format": None}),
         ("E10001", "sound", {**DIMS, "dynamic_dims": "1,5,1; 4,8,4"}),
         ("E10003", "sound", {**DIMS, "input_format": "NCHW"}),
+        ("E10003", "sound", {**DIMS, "input_format": None}),
+        ("E10001", "sound", {**STATIC, "input_format": "NHWC"}),
+        ("E10002", "sound", {"input_shape": "values:2,5;lengths:2;"}),
+        ("E10011", "sound", {"input_shape": "values:0,5;lengths:2"}),
+        ("E10001", "sound", {**STATIC, "precision_mode": "fp16"}),
+        ("E10001", "sound", {**STATIC, "precision_mode_v2": "force_fp16"}),
+        ("E10001", "sound", {**STATIC, "jit_compile": "3"}),
+        ("E10001", "sound", {**STATIC, "optypelist_for_implmode": "Gelu"}),
+        ("unknown", "sound", {**STATIC, "deterministic": "1"}),
         ("E10003", "sound", {**DIMS, "dynamic_dims": "1,5;4,8"}),
         ("E10058", "sound", {**DIMS, "dynamic_dims": ""}),
         ("E10056", "sound", {**STATIC, "precision_mode": "force_fp32", "precision_mode_v2": "origin"}),
@@ -140,6 +149,23 @@ def test_files_that_atc_refuses_are_refused(atc, tmp_path, code, options, text):
     returned, printed = atc("picture", input_shape="pixels:2,3,4,6", **options)
     assert returned != 0
     assert f"\n{code}: " in printed
+
+
+def test_aipp_and_dynamic_dims_exclude_each_other(atc, tmp_path):
+    (tmp_path / "file").write_text(AIPP)
+    options = {"input_shape": "pixels:-1,3,4,6", "dynamic_dims": "1;2", "input_format": "ND"}
+    assert atc("picture", **options)[0] == 0
+    returned, printed = atc("picture", **options, insert_op_conf="file")
+    assert returned != 0
+    assert "\nE10001: [--insert_op_conf] is not allowed with [--dynamic_dims]" in printed
+
+
+def test_dims_are_set_in_the_order_of_the_command(atc, bench, tmp_path):
+    assert atc(**{**DIMS, "input_shape": "lengths:-1;values:-1,-1", "dynamic_dims": "1,1,5;4,4,8"})[0] == 0
+    _, folders = sounds(tmp_path, 1, 5)
+    code, text, _ = bench(input=folders, dymDims="values:1,5;lengths:1")
+    assert (code != 0, "is no gear" in text) == (True, True)
+    assert bench(input=folders, dymDims="lengths:1;values:1,5")[0] == 0
 
 
 def test_the_opset_is_checked(cann, npu, tmp_path, capsys):

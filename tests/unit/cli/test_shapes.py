@@ -1,7 +1,8 @@
 import pytest
 
-from inferry.cli.shapes import numbers_of, sizes_of
+from inferry.cli.shapes import job_options, numbers_of, sizes_of
 from inferry.core.errors import UsageError
+from inferry.pipeline.jobs.target import JobOptions
 
 
 def test_sizes_and_numbers():
@@ -25,3 +26,8 @@ def test_sizes_and_numbers():
 def test_what_is_no_size(words, message):
     with pytest.raises(UsageError, match=message):
         sizes_of(words)
+
+
+def test_options_of_a_job():
+    wanted = JobOptions(sizes={"tokens": (16,)}, batch_sizes=(1, 4), limit=3, aipp=True)
+    assert job_options(None, ["tokens=16"], "1,4", limit=3, aipp=True) == wanted

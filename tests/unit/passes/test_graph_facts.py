@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 from inferry.ascend.atc_command import parse_command
 from inferry.ascend.atc_lint import lint
 from inferry.core.graph_facts import GraphFacts, InputFacts
-from inferry.passes.graph_facts import graph_facts
+from inferry.passes.graph_facts import file_facts, graph_facts
 
 
 def model(nodes, inputs, *, initializers=(), functions=(), value_info=()):
@@ -55,6 +55,28 @@ def test_subgraphs_and_functions_are_seen():
     facts = graph_facts(model(nodes, inputs, functions=[twice]))
     assert {("", "If"), ("", "Exp"), ("", "Log"), ("", "Add"), ("local", "Twice")} == facts.operators
     assert {("", 17), ("", 18), ("local", 1)} <= facts.opsets
+
+
+def test_a_domain_that_a_file_imports_twice(tmp_path):
+    node = helper.make_node("Relu", ["x"], ["y"])
+    graph = helper.make_graph([node], "g", [value("x", [1])], [value("y", [1])])
+    for domain in ("", "ai.onnx"):
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 18)]
+        onnx.save(helper.make_model(graph, opset_imports=opsets), tmp_path / "twice.onnx")
+        facts = file_facts(tmp_path / "twice.onnx")
+        assert facts.opsets == {("", 17), ("", 18)}
+        command = parse_command(["--model=m.onnx", "--framework=5", "--output=m", "--soc_version=Ascend310P3"])
+        assert [problem.code for problem in lint(command, facts, None)] == ["E16005"]
+
+
+def test_the_facts_of_a_file_need_no_weights(tmp_path):
+    weight = onnx.numpy_helper.from_array(np.zeros(3000, np.float32), "w")
+    node = helper.make_node("Add", ["x", "w"], ["y"], name="add")
+    graph = helper.make_graph([node], "g", [value("x", ["n", 3000])], [value("y", None)], initializer=[weight])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.save(made, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    (tmp_path / "m.data").unlink()
+    assert file_facts(tmp_path / "m.onnx").inputs == (InputFacts("x", ("n", 3000), "FLOAT"),)
 
 
 def test_empty_tensors_are_named_and_constants_are_not():

@@ -49,6 +49,7 @@ COMPUTED = {
     "y = ConstantOfShape <value = int64[1] {9}> (three)": (9, 9),
     "s = Abs (p) t = ReduceMax <keepdims = 0> (s) y = Range (one0, t, one0)": (0, 128),
     "s = ReduceMin <keepdims = 0> (p) y = Range (one0, s, minus0)": (-128, 127),
+    "s = Abs (p) t = ReduceMax <keepdims = 0> (s) y = Range (minus0, t, one0)": (-3, 128),
     "y = ArgMax <keepdims = 0> (p)": (0, TOP),
     "y = NonZero (p)": (0, TOP),
     "v, y = TopK (p, one)": (0, TOP),

@@ -81,6 +81,16 @@ def test_in_a_branch(same_answers):
         assert same_answers(proto, outcome.model, X | {"c": np.array(c)}) == 0
 
 
+@pytest.mark.parametrize(("factor", "matches"), [(1 << 17, 3), ((1 << 17) + 1, 0)])
+def test_whole_numbers_up_to_the_last_that_float32_counts(factor, matches, same_answers):
+    body = f"""k = Constant <value_int = {factor}> () p = Cast <to = 7> (a) m = Mul (p, k)
+        d = Cast <to = 11> (m) h = Mul (d, half) y = Cast <to = 1> (h)"""
+    proto = proto_of(body, "int8[n] a")
+    outcome = applied(proto)
+    assert outcome.matches == matches
+    assert same_answers(proto, outcome.model, {"a": np.arange(-128, 128).astype(np.int8)}) == 0
+
+
 STAYING = {
     "d = Cast <to = 11> (x) m = Mul (d, huge) y = Cast <to = 1> (m)": "computes with huge, which exceeds float32",
     "f = ConstantOfShape <value = double[1] {1e39}> (n) y = Mul (f, w)": "computes with f, which exceeds float32",

@@ -72,6 +72,17 @@ def test_negative_numbers_divide_alike(same_answers):
     assert same_answers(proto, outcome.model, {"a": np.arange(-128, 128).astype(np.int8)}) == 0
 
 
+@pytest.mark.parametrize(
+    ("factor", "matches"), [(1 << 24, 2), ((1 << 24) + 1, 0), (-(1 << 24), 0), (-(1 << 24) + 1, 2)]
+)
+def test_up_to_the_last_number_of_32_bits(factor, matches, same_answers):
+    body = "p = Cast <to = 7> (a) m = Mul (p, k) c = Equal (m, p) y = Cast <to = 6> (c)"
+    proto = proto_of(body, "int8[n] a", weights=f"int64 k = {{{factor}}}")
+    outcome = applied(proto)
+    assert outcome.matches == matches
+    assert same_answers(proto, outcome.model, {"a": np.arange(-128, 128).astype(np.int8)}) == 0
+
+
 def test_a_shared_constant_stays_wide_where_it_must(same_answers):
     """A Reshape reads in int64 what the arithmetic beside it reads in int32."""
     body = """p = Cast <to = 7> (a) q = Mul (p, pair) r = Add (q, pair) f = Cast <to = 1> (r)
@@ -103,7 +114,7 @@ UNCHANGED = {
     "s = Shape (x) a = Less (s, big) y = Cast <to = 6> (a)": ["may hold numbers beyond 32 bits"],
     "s = Shape (x) a = Gather (s, one) b = Concat <axis = 0> (a, one) y = Reshape (x, b)": [],
     "s = Shape (x) a = Add (s, one) y = ConstantOfShape (a)": [
-        "and what is computed with it would need more Casts than it has operations"
+        "belongs to a computation that would need more Casts than it has operations"
     ],
     "s = Shape (x) y = Tile (x, s)": [],
 }
@@ -116,6 +127,24 @@ def test_what_stays(body):
     assert outcome.matches == 0
     assert list(dict.fromkeys(one.reason for one in outcome.declined)) == UNCHANGED[body]
     assert [node.op_type for node in outcome.model.graph] == [node.op_type for node in proto.graph.node]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "s = Shape (x) g = Gather (s, one) n = Squeeze (g, first)",
+        "s = Shape <start = 1> (x) d = Add (s, one) e = Sub (d, one) n = Squeeze (e, first)",
+    ],
+)
+def test_a_range_to_a_fixed_size(limit, same_answers):
+    """ONNX Runtime refuses one in int32: ONNX's inference hands it the size as int64, and sees two types."""
+    body = f"{limit} p = Range (zero, n, unit) q = Mul (p, two) r = Add (q, p) c = Less (p, r) y = Where (c, x, x)"
+    for inputs, declined in (("float[3, 4] x", 1), ("float[b, t] x", 0)):
+        proto = proto_of(body, inputs, weights=f"{WEIGHTS}, int64[1] first = {{0}}")
+        outcome = applied(proto)
+        assert [one.reason.startswith("counts to a fixed size") for one in outcome.declined] == [True] * declined
+        assert outcome.matches >= 3
+        assert same_answers(proto, outcome.model, feeds()) == 0
 
 
 def test_the_cause_is_named_once():

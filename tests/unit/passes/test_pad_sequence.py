@@ -95,6 +95,12 @@ def test_a_dynamic_length_is_declined(attention):
     assert reason == "has scores [b,2,t,t]: places without a fixed number (see fix-shapes)"
 
 
+def test_made_up_names_of_dimensions_are_not_repeated(attention):
+    outcome = attention.padded(attention.model(attention.block(p="attn_"), "float[unk__7, t, 8] x"))
+    (declined,) = outcome.declined
+    assert declined.reason.startswith("has scores [?,2,t,t]: places")
+
+
 def test_a_classifier_is_no_attention(attention):
     outcome = attention.padded(attention.model("a = MatMul (x, wq) b = Add (a, scale) y = Softmax <axis = -1> (b)"))
     assert (outcome.matches, outcome.declined) == (0, ())

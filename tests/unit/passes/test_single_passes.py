@@ -1,14 +1,16 @@
 """What each pass makes of a graph and what it declines; that answers stay is for test_traps.py."""
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
-from onnx import parser
+from onnx import numpy_helper, parser
 from onnx_ir.passes.common import ShapeInferencePass
 
 from inferry.core.errors import UsageError
 from inferry.passes.legal_opset import LegalOpset
 from inferry.passes.registry import PASSES, TARGETS, get_pass, get_target
+from inferry.pipeline.optimize import optimize
 
 
 def parsed(body, inputs="float[b, t, 6] x", outputs="y", weights="", opset='"": 17'):
@@ -65,6 +67,26 @@ def test_fixed_shapes_fold(attributes, expected):
     outcome = PASSES["fold-constants"].apply(parsed(body, "float[2, 3, 4] x, int64[k] n"))
     assert (outcome.matches, kinds(outcome)) == (1, ["Add"])
     assert outcome.model.graph[0].inputs[0].const_value.numpy().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("s = Shape (x) k = Gather (s, i) y = Add (k, n)", 4),
+        ("s = Shape <end = 2> (x) k = Gather (s, i) y = Add (k, n)", 3),
+        ("s = Shape (x) k = Gather (s, two) y = Add (k, n)", [3, 4]),
+        ("k = Shape <start = 1> (x) y = Add (k, n)", [3, 4]),
+        ("s = Shape (x) k = Gather (s, first) y = Add (k, n)", None),
+        ("s = Shape (x) k = Gather (s, beyond) y = Add (k, n)", None),
+    ],
+)
+def test_fixed_sizes_beside_a_dynamic_one_fold(body, expected):
+    weights = "int64 i = {-1}, int64[2] two = {1, 2}, int64[1] first = {0}, int64[1] beyond = {3}"
+    model = parsed(body, "float[b, 3, 4] x, int64[k] n", weights=weights)
+    outcome = PASSES["fold-constants"].apply(model)
+    assert outcome.matches == (expected is not None)
+    found = outcome.model.graph[-1].inputs[0].const_value
+    assert (None if found is None else found.numpy().tolist()) == expected
 
 
 def test_shapes_with_a_dynamic_size_do_not_fold():
@@ -179,7 +201,9 @@ def test_slices_along_one_axis_and_with_moving_limits_stay():
     moving = parsed(
         "a = Slice (x, one, n, one) y = Slice (a, one, end, two)", "float[b, t, 6] x, int64[1] n", weights=limits
     )
-    assert reasons(PASSES["merge-slices"].apply(moving)) == ["or the Slice before it has limits that are not constant"]
+    assert reasons(PASSES["merge-slices"].apply(moving)) == [
+        "follows a Slice, and one of the two has limits that are not constant"
+    ]
     merged = PASSES["merge-slices"].apply(parsed(body.format("one", "last"), weights=limits))
     assert kinds(merged) == ["Slice"]
     assert [value.const_value.numpy().tolist() for value in merged.model.graph[0].inputs[1:]] == [
@@ -205,11 +229,29 @@ def test_a_batch_norm_becomes_part_of_the_weights():
     assert len(outcome.model.graph.initializers) == 2
 
 
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_both_convolutions_take_up_a_batch_norm(operator, group, tmp_path):
+    random = np.random.default_rng(3)
+    shape = (6, 4 // group, 3, 3) if operator == "ConvTranspose" else (4, 6 // group, 3, 3)
+    names = ("w", "bias", "scale", "shift", "mean", "variance")
+    arrays = [random.standard_normal(shape), *(random.uniform(0.5, 2, 4) for _ in names[1:])]
+    body = f"c = {operator} <group = {group}> (x, w, bias) y = BatchNormalization (c, scale, shift, mean, variance)"
+    proto = parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> g (float[b, 6, h, 5] x) => (y) {{ {body} }}')
+    for name, array in zip(names, arrays, strict=True):
+        proto.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    onnx.save(proto, tmp_path / "in.onnx")
+    ledger = optimize(tmp_path / "in.onnx", tmp_path / "out.onnx", ["fold-batch-norm"])
+    assert ledger.kept == ("fold-batch-norm",)
+    assert [node.op_type for node in ir.load(tmp_path / "out.onnx").graph] == [operator]
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
         (batch_norm("<training_mode = 1>", outputs="y, m, q"), "is in training"),
-        (batch_norm(scale="n"), "or its Conv has no constant scale"),
+        (batch_norm(scale="n"), "follows a Conv, and one of the two has no constant scale"),
+        (parsed("y = BatchNormalization (x, n, n, n, n)", "float[b, 3, t] x, float[3] n"), "follows no convolution"),
     ],
 )
 def test_a_batch_norm_that_stays(model, reason):

@@ -282,7 +282,7 @@ TRAPS = {
     several_outputs: {"merge-slices": (0, 1), "merge-concats": (0, 1)},
     slices: {"merge-slices": (2, 1)},
     concats: {"merge-concats": (1, 1)},
-    batch_norm: {"fold-batch-norm": (1, 1), "conv1d-to-conv2d": (2, 0)},
+    batch_norm: {"fold-batch-norm": (1, 2), "conv1d-to-conv2d": (2, 0)},
     default_input: {"clamp-constants": (0, 1)},
     constant_output: {"fold-constants": (0, 1)},
     old_opset: {"legal-opset": (1, 0), "merge-slices": (1, 0)},

@@ -15,7 +15,8 @@ from inferry.backends.ascend_model import read_origin
 from inferry.core.bundle import open_bundle, verify
 from inferry.core.compiled import FILE, find_compiled, read_compiled
 from inferry.core.errors import UsageError
-from inferry.pipeline.compile import SCRIPT, CompileOptions, compile_bundle
+from inferry.pipeline.compile import FAILED_LOG, SCRIPT, CompileOptions, compile_bundle
+from inferry.pipeline.compiling import running
 from inferry.pipeline.compiling.precision import PrecisionDetails
 from inferry.pipeline.compiling.running import LOG
 
@@ -230,6 +231,34 @@ def test_a_failure_is_not_kept_as_an_answer(bundle, atc):
     assert not compile_bundle(bundle, OPTIONS).failed
 
 
+@pytest.mark.parametrize("body", ['echo "E40000: no kernel"; exit 7', 'echo "ATC run success"'])
+def test_a_failure_does_not_take_the_place_of_an_om(bundle, atc, body):
+    atc(GOOD)
+    good = compile_bundle(bundle, OPTIONS).compiled
+    atc(body)
+    made = compile_bundle(bundle, OPTIONS, force=True)
+    assert (made.failed, made.kept, made.ran) == (True, True, True)
+    assert made.exit_code in {1, 7}
+    assert not made.compiled.is_complete
+    assert artifacts(bundle) == (good,)
+    assert good.is_complete
+    assert (good.folder / FAILED_LOG).read_text(encoding="utf-8").endswith(body.split('"')[1] + "\n")
+    assert sorted(path.name for path in good.folder.parent.iterdir()) == [good.key]
+    atc(GOOD)
+    assert compile_bundle(bundle, OPTIONS, force=True).compiled == good
+    assert not (good.folder / FAILED_LOG).exists()
+
+
+def test_force_without_atc_compiles_nothing_and_takes_nothing_away(bundle, atc, monkeypatch, tmp_path):
+    atc(GOOD)
+    good = compile_bundle(bundle, OPTIONS).compiled
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    made = compile_bundle(bundle, OPTIONS, force=True)
+    assert (made.cached, made.ran, made.compiled) == (True, False, good)
+    assert "nothing was compiled again" in made.notes[-1]
+    assert artifacts(bundle) == (good,)
+
+
 def test_what_runs_is_told_with_its_log(bundle, atc):
     atc(GOOD)
     told = []
@@ -258,7 +287,11 @@ def test_the_first_om_that_fails_ends_a_split_compile(bundle, atc):
     assert len(calls.read_text(encoding="utf-8").splitlines()) == 1
 
 
-def test_an_interruption_ends_atc_and_leaves_nothing(tiny_bundle, atc, tmp_path):
+@pytest.mark.parametrize(
+    "ending", [(signal.SIGINT, 130, "nothing was written"), (signal.SIGTERM, 143, "")], ids=["int", "term"]
+)
+def test_an_interruption_ends_atc_and_leaves_nothing(tiny_bundle, atc, tmp_path, ending):
+    number, code, said = ending
     bundle = shutil.copytree(tiny_bundle.path, tmp_path / "bundle")
     atc(f"echo $$ > {tmp_path}/pid; sleep 60 & echo $! >> {tmp_path}/pid; wait")
     words = ["-m", "inferry", "compile", str(bundle), "--soc", P3, "--sizes", "samples=16000"]
@@ -268,13 +301,42 @@ def test_an_interruption_ends_atc_and_leaves_nothing(tiny_bundle, atc, tmp_path)
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "nothing was written" in said
+    process.send_signal(number)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert said in told
+    assert "Traceback" not in told
     assert list((bundle / "compiled" / "ascend").iterdir()) == []
     for pid in (tmp_path / "pid").read_text().split():
-        assert not is_running(int(pid))
+        assert_ended(int(pid))
+
+
+def test_what_ignores_the_first_signal_is_ended_too(bundle, atc, monkeypatch, tmp_path):
+    monkeypatch.setattr(running, "_PATIENCE", 0.2)
+    atc(f"trap '' TERM; echo $$ > {tmp_path}/pid; (trap '' TERM; sleep 60) & echo $! >> {tmp_path}/pid; wait")
+
+    wait, interruptions = subprocess.Popen.wait, [KeyboardInterrupt]
+
+    def interrupted(process, timeout=None):
+        while not (tmp_path / "pid").exists() or (tmp_path / "pid").read_text().count("\n") < 2:
+            time.sleep(0.02)
+        if interruptions:
+            raise interruptions.pop()
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compile_bundle(bundle, OPTIONS)
+    for pid in (tmp_path / "pid").read_text().split():
+        assert_ended(int(pid))
+
+
+def assert_ended(pid):
+    """Soon, that is: a killed process needs a moment."""
+    deadline = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def is_running(pid):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -80,6 +81,20 @@ def test_half_precision_is_emulated_where_that_is_asked_for(bundle, no_atc):
     assert "lm_head/Add" in made.drift.keep
     assert len(made.drift.keep) > 1
     assert made.to_json()["drift"]["note"] == "emulated on this CPU, not measured on an NPU"
+
+
+@pytest.mark.parametrize(
+    ("change", "emulate"),
+    [
+        ({"precision": "fp32"}, True),
+        ({"precision": "fp16"}, False),
+        ({"precision": "mixed", "details": PrecisionDetails(mix_list=("black+Softmax",))}, True),
+    ],
+)
+@pytest.mark.parametrize("given", [{"data": Path("sounds")}, {"limit": 3}, {"kind": "audio-folder"}])
+def test_a_data_set_that_nobody_looks_at_is_refused(bundle, no_atc, change, emulate, given):
+    with pytest.raises(UsageError, match="nothing is measured here"):
+        compile_bundle(bundle, replace(OPTIONS, **change, **given), emulate=emulate)
 
 
 def lines(made, name):

@@ -64,6 +64,7 @@ WRONG = [
     (SOUND, {"sizes": {"tokens": [1]}}, "unknown dimension 'tokens'; this bundle has samples"),
     (PICTURE, {"sizes": {"tokens": [1]}}, "only the batch"),
     (SOUND, {"plan": plan((1, 1), axis="time")}, "the plan is for the axis 'time', this bundle has 'samples'"),
+    (PICTURE, {"plan": plan((1, 1), axis="time")}, "the plan is for the axis 'time', this bundle has 'items'"),
     (SOUND, {"plan": plan()}, "the plan has no shapes"),
     (SOUND, {"plan": plan((1, 1)), "sizes": {"samples": [1]}}, "given twice"),
     (SOUND, {"sizes": {"samples": [0]}}, "at least 1, not 0"),

@@ -102,6 +102,13 @@ def test_mixed_keeps_what_overflows_and_no_more(overflowing, tiny_bundle):
     assert mixed_drift(tiny_bundle).keep == ()
 
 
+def test_mixed_keeps_what_the_user_names_too(overflowing):
+    found = mixed_drift(overflowing, ["lm_head/Add"])
+    assert found.keep == ("lm_head/Add", "up", "down")
+    with pytest.raises(UsageError, match="no node nowhere"):
+        mixed_drift(overflowing, ["nowhere"])
+
+
 def test_a_tolerance_keeps_further_nodes(picture_bundle):
     plain = half_drift(picture_bundle).hop.max_abs
     with HalfEmulation(picture_bundle) as emulation:
@@ -115,6 +122,12 @@ def test_a_tolerance_keeps_further_nodes(picture_bundle):
 def test_a_tolerance_that_float32_misses_is_an_error(picture_bundle):
     with pytest.raises(ParityError, match="with every node in float32"):
         mixed_drift(picture_bundle, tolerance=1e-12)
+
+
+def test_no_line_begins_with_what_is_missing(picture_bundle):
+    found = half_drift(picture_bundle)
+    assert found.lines[1].endswith(" %, samples: 4")
+    assert replace(found, hop=replace(found.hop, agreement=None, accuracy=None), float32=None).lines[1] == "samples: 4"
 
 
 def test_a_data_set_with_references(picture_bundle, pictures, tmp_path):

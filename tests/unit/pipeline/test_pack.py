@@ -1,12 +1,18 @@
 import hashlib
 import json
+import shutil
 import stat
 import tarfile
+from dataclasses import replace
 
+import onnx
 import pytest
+import soundfile
 
 from inferry.core.errors import ParityError, UsageError
+from inferry.pipeline import compile as compiling
 from inferry.pipeline import pack as module
+from inferry.pipeline.half_precision import half_drift
 from inferry.pipeline.jobs.folder import read_job
 from inferry.pipeline.jobs.target import JobOptions
 from inferry.pipeline.pack import PackOptions, pack
@@ -67,6 +73,7 @@ def test_what_comes_back_is_signed_with_what_was_packed(made):
 def test_the_readme_names_every_run_and_fits_a_terminal(made):
     text = (made.path / "README.txt").read_text()
     assert all(run.name in text for unit in made.units for run in unit.runs)
+    assert "5 samples, 5 files for each input, 0 samples left out" in text
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -77,7 +84,12 @@ def test_an_archive_holds_the_same_and_belongs_to_whoever_unpacks_it(tiny_bundle
         members = {member.name: member for member in file.getmembers()}
     wanted = {f"there/{path.relative_to(made.path)}" for path in made.path.rglob("*")} | {"there"}
     assert members.keys() == wanted
-    assert {(one.uid, one.uname) for one in members.values()} == {(0, "")}
+    assert {(one.uid, one.gid, one.uname, one.gname) for one in members.values()} == {(0, 0, "", "")}
+    with tarfile.open(packed.path) as file:
+        file.extractall(tmp_path / "unpacked", filter="data")
+    for path in (path for path in made.path.rglob("*") if path.is_file() and path.suffix in {".bin", ".onnx", ".sh"}):
+        assert (tmp_path / "unpacked" / "there" / path.relative_to(made.path)).read_bytes() == path.read_bytes()
+    shutil.rmtree(tmp_path / "unpacked")
     assert members["there/run.sh"].mode & 0o100
     assert [path.name for path in tmp_path.iterdir()] == [f"there{suffix}"]
 
@@ -93,6 +105,64 @@ def test_an_older_pack_is_replaced_and_nothing_else(tiny_bundle, data, tmp_path)
     with pytest.raises(UsageError, match="is no pack"):
         pack(tiny_bundle.path, data, tmp_path / "mine", PLAIN)
     assert (tmp_path / "mine" / "thesis").exists()
+
+
+def test_a_path_that_ais_bench_refuses_is_named_as_the_user_wrote_it(tiny_bundle, data, tmp_path):
+    with pytest.raises(UsageError, match=r"/a b: ais_bench refuses ' '"):
+        pack(tiny_bundle.path, data, tmp_path / "a b", PLAIN)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "folder"), [("pack", "pack"), ("pack.tar.gz", "pack"), ("a.b", "a.b")])
+def test_where_its_files_are_or_will_be(made, tmp_path, name, folder):
+    assert replace(made, path=tmp_path / name).folder == tmp_path / folder
+    assert made.job.folder == made.path / "inputs"
+
+
+def test_half_precision_is_measured_as_the_data_set_is_packed(tiny_bundle, data, tmp_path, monkeypatch):
+    asked = {}
+
+    def measured(*arguments, **options):
+        asked.update(options)
+        return half_drift(*arguments, **options)
+
+    monkeypatch.setattr(compiling, "half_drift", measured)
+    job = JobOptions(sizes={"samples": (20_000,)}, limit=2, kind="jsonl")
+    made = pack(tiny_bundle.path, data, tmp_path / "pack", PackOptions(target=None, precision="fp16", job=job))
+    assert (asked["data"], asked["kind"], asked["limit"]) == (data, "jsonl", 2)
+    assert made.compilation.drift.hop.samples == 2
+    assert made.compilation.notes == ()
+
+
+def test_sounds_that_run_in_windows_only_are_packed_in_half_precision_too(tiny_bundle, tiny, tmp_path):
+    sound = tmp_path / "long.wav"
+    soundfile.write(sound, tiny.sound(37 * 16_000, 1), 16_000)
+    job = JobOptions(sizes={"samples": (600_000,)})
+    made = pack(tiny_bundle.path, sound, tmp_path / "pack", PackOptions(target=None, precision="fp16", job=job))
+    assert made.job.counts["cut"] == 1
+    assert made.compilation.drift.hop.samples > 0
+    why, instead = made.compilation.notes
+    assert "runs in windows" in why
+    assert "probes only" in instead
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_an_archive_takes_an_older_packs_place_and_no_other_files(tiny_bundle, data, tmp_path, suffix):
+    target, thesis = tmp_path / f"pack{suffix}", tmp_path / f"thesis{suffix}"
+    first = pack(tiny_bundle.path, data, target, PLAIN)
+    target.with_name("before").hardlink_to(target)
+    assert pack(tiny_bundle.path, data, target, PLAIN).bytes == first.bytes
+    assert not target.samefile(target.with_name("before"))
+    for content in (b"three hundred pages", b""):
+        thesis.write_bytes(content)
+        with pytest.raises(UsageError, match="is no pack"):
+            pack(tiny_bundle.path, data, thesis, PLAIN)
+        assert thesis.read_bytes() == content
+
+
+def test_a_compiled_model_is_no_part_of_a_pack(tiny_bundle, data, tmp_path):
+    with pytest.raises(UsageError, match="takes no compiled model"):
+        pack(tiny_bundle.path, data, tmp_path / "pack", PackOptions(job=JobOptions(compiled="key")))
 
 
 def test_what_atc_would_refuse_leaves_nothing(tiny_bundle, data, tmp_path):
@@ -121,3 +191,40 @@ def test_an_interruption_leaves_nothing(tiny_bundle, data, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         pack(tiny_bundle.path, data, tmp_path / name, PLAIN)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_om_with_half_inputs_gets_half_inputs(tiny_bundle, data, tmp_path):
+    job = JobOptions(sizes={"samples": (20_000,)}, fp16_inputs=True)
+    made = pack(tiny_bundle.path, data, tmp_path / "pack", PackOptions("Ascend310B1", None, "fp16", job))
+    (unit,) = made.units
+    assert {"--input_fp16_nodes=input_values", "--soc_version=Ascend310B1"} <= set(unit.command)
+    assert (made.path / "inputs" / unit.runs[0].folders[0] / "000000.bin").stat().st_size == 2 * 20_000
+
+
+def test_an_om_that_normalises_pictures_gets_their_bytes(picture_bundle, pictures, tmp_path):
+    photos = pictures.write_pictures(tmp_path / "photos", 3)
+    made = pack(picture_bundle.path, photos, tmp_path / "pack", PackOptions(target=None, job=JobOptions(aipp=True)))
+    (unit,) = made.units
+    (config,) = (word.partition("=")[2] for word in unit.command if word.startswith("--insert_op_conf="))
+    assert (made.path / "model" / config).is_file()
+    assert (made.path / "inputs" / unit.runs[0].folders[0] / "000000.bin").stat().st_size == 48 * 48 * 3
+
+
+def test_a_shape_without_samples_is_not_compiled_where_each_has_an_om(tiny_bundle, data, tmp_path):
+    job = JobOptions(sizes={"samples": (20_000, 120_000)})
+    made = pack(tiny_bundle.path, data, tmp_path / "pack", PackOptions(target=None, job=job))
+    assert [unit.stem for unit in made.units] == ["model_samples20000_b1"]
+
+
+def test_weights_beside_the_graph_are_packed(tiny_bundle, data, tmp_path):
+    bundle = shutil.copytree(tiny_bundle.path, tmp_path / "bundle")
+    graph = onnx.load(bundle / "model.onnx")
+    onnx.save(graph, bundle / "model.onnx", save_as_external_data=True, location="model.onnx.data")
+    made = pack(bundle, data, tmp_path / "pack", PLAIN)
+    wanted, found = (onnx.load(path) for path in (tiny_bundle.model, made.path / "model" / "model.onnx"))
+    assert [one.raw_data for one in found.graph.initializer] == [one.raw_data for one in wanted.graph.initializer]
+
+
+def test_what_was_rewritten_is_said_beside_the_graph(tiny_bundle, data, tmp_path):
+    made = pack(tiny_bundle.path, data, tmp_path / "pack", PackOptions(job=PLAIN.job))
+    assert json.loads((made.path / "model" / "optimize.json").read_text())["target"] == "ascend310p"

@@ -109,13 +109,10 @@ def test_a_wide_beam_finds_the_best_of_all_texts(logits, hotwords):
     assert result.hypotheses[0].score == pytest.approx(max(expected.values()), abs=1e-9)
 
 
-@given(
-    arrays.arrays(np.float32, (12, len(ABC)), elements=LOGIT),
-    st.sampled_from([2, 5, 30]),
-    st.integers(0, 1_000_000),
-)
-def test_noise_below_the_tolerance_changes_no_settled_text(logits, beam, seed):
-    made = decoder(model=MODEL, beam=beam)
+@given(arrays.arrays(np.float32, (5, len(ABC)), elements=LOGIT), st.integers(0, 1_000_000))
+def test_noise_below_the_tolerance_changes_no_settled_text_where_nothing_is_cut_off(logits, seed):
+    """What a narrow beam cuts off early can change everything later: there the margin is no proof (decision 15)."""
+    made = decoder(model=MODEL, beam=1000)
     if made.margin({"logits": logits}) > NEAR_TIE:
         noise = np.random.default_rng(seed).choice([-1, 1], logits.shape) * LOGITS["fp32"]
         noisy = (logits + noise).astype(np.float32)

@@ -25,7 +25,7 @@ class Job:
         configuration: How the bundle is opened.
         batch_size: Most samples a batch.
         batches: Of the workload, the longest first.
-        padded_lengths: To which each batch is padded.
+        padded: Rows and length that each batch is padded to.
         dropped: Samples that the recipe refuses.
         run: Does it once.
     """
@@ -33,7 +33,7 @@ class Job:
     configuration: Configuration
     batch_size: int
     batches: tuple[tuple[Item, ...], ...]
-    padded_lengths: tuple[int, ...]
+    padded: tuple[tuple[int, int], ...]
     dropped: tuple[Item, ...]
     run: Cell
 
@@ -51,8 +51,7 @@ class Job:
     def padding_efficiency(self) -> float:
         """Real over padded elements."""
         valid = sum(item.features.length for item in self.items)
-        padded = sum(len(b) * length for b, length in zip(self.batches, self.padded_lengths, strict=True))
-        return valid / padded
+        return valid / sum(rows * length for rows, length in self.padded)
 
 
 def own_job(
@@ -60,9 +59,9 @@ def own_job(
 ) -> Job:
     """The workload as `inferry infer` runs it with that batch size."""
     batches = pack(model, workload.items, batch_size)
-    longest = tuple(max(item.features.length for item in batch) for batch in batches)
+    padded = tuple(model.padded_size([item.features for item in batch]) for batch in batches)
     run = partial(_pass_over, batches, partial(_answer, model, clock))
-    return Job(configuration, batch_size, batches, longest, (), run)
+    return Job(configuration, batch_size, batches, padded, (), run)
 
 
 def recipe_job(
@@ -82,7 +81,7 @@ def recipe_job(
         )
     batches = tuple((item,) for item in kept)
     run = partial(_pass_over, batches, partial(_answer_as_recipe, model, recipe, clock))
-    return Job(configuration, 1, batches, (recipe.length,) * len(kept), dropped, run)
+    return Job(configuration, 1, batches, ((1, recipe.length),) * len(kept), dropped, run)
 
 
 def _pass_over(batches: Sequence[tuple[Item, ...]], answer: BatchAnswer) -> Pass:

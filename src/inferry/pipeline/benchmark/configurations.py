@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from inferry.core.errors import UsageError
@@ -18,7 +18,8 @@ class Configuration:
         name: Distinct within the call.
         backend: Its name.
         precision: ``fp32`` …
-        threads: Of the network.
+        threads: Of what runs on the processor.
+        on_device: Whether the network runs on a device, and not in these threads.
         recipe: The published recipe whose way is measured; None for Inferry's own.
     """
 
@@ -26,7 +27,13 @@ class Configuration:
     backend: str
     precision: str
     threads: int
+    on_device: bool = False
     recipe: OldRecipe | None = None
+
+    @property
+    def network_threads(self) -> int:
+        """As a session's signature counts them."""
+        return 1 if self.on_device else self.threads
 
     @property
     def options(self) -> SessionOptions:
@@ -35,7 +42,7 @@ class Configuration:
 
 
 def configurations(
-    backends: Sequence[str], precisions: Sequence[str], threads: Sequence[int]
+    backends: Sequence[str], precisions: Sequence[str], threads: Sequence[int], devices: Sequence[str] = ()
 ) -> tuple[Configuration, ...]:
     """All combinations, in the order given; the same one twice is an A/A test.
 
@@ -43,6 +50,7 @@ def configurations(
         backends: Names.
         precisions: Likewise.
         threads: None given stands for all that this process may use.
+        devices: Those of the backends that run the network on a device.
 
     Raises:
         UsageError: More threads than this process may use, or less than one.
@@ -54,22 +62,20 @@ def configurations(
             f"--threads {', '.join(map(str, wrong))}: this process may use 1 to {limit} threads"
             " (its processor affinity and its container's quota); more would only wait for each other"
         )
-    combined = list(product(backends, precisions, threads or (limit,)))
-    seen: Counter[tuple[str, str, int]] = Counter()
+    seen: Counter[str] = Counter()
     made = []
-    for key in combined:
-        seen[key] += 1
-        made.append(Configuration(_name(key, seen[key]), *key))
+    for backend, precision, count in product(backends, precisions, threads or (limit,)):
+        name = f"{backend} {precision}"
+        if backend not in devices:
+            name += f", {count} thread{'' if count == 1 else 's'}"
+        elif len(set(threads)) > 1:
+            name += f", {count} thread{'' if count == 1 else 's'} beside it"
+        seen[name] += 1
+        again = "" if seen[name] == 1 else f" (again, {seen[name]})"
+        made.append(Configuration(f"{name}{again}", backend, precision, count, backend in devices))
     return tuple(made)
 
 
 def with_recipe(own: Sequence[Configuration], recipe: OldRecipe) -> tuple[Configuration, ...]:
     """The same and the published recipe, opened as the first one is."""
-    one = own[0]
-    return (*own, Configuration(f"recipe, {one.name}", one.backend, one.precision, one.threads, recipe))
-
-
-def _name(key: tuple[str, str, int], count: int) -> str:
-    backend, precision, threads = key
-    again = "" if count == 1 else f" (again, {count})"
-    return f"{backend} {precision}, {threads} thread{'' if threads == 1 else 's'}{again}"
+    return (*own, replace(own[0], name=f"recipe, {own[0].name}", recipe=recipe))

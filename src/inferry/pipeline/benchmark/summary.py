@@ -77,7 +77,15 @@ def configuration_results(
         baseline = one.recipe is not None
         made.append(
             ConfigurationResult(
-                one.name, one.backend, one.precision, one.threads, baseline, results, rank(cells), ceiling, signature
+                one.name,
+                one.backend,
+                one.precision,
+                one.network_threads,
+                baseline,
+                results,
+                rank(cells),
+                ceiling,
+                signature,
             )
         )
     return tuple(made)

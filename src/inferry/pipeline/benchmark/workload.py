@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 
 from inferry.core.bundle import PROCESSOR, Bundle
-from inferry.core.errors import DatasetError, SampleError, UsageError
+from inferry.core.errors import BackendError, DatasetError, SampleError, UsageError
 from inferry.core.protocols import OldRecipe
 from inferry.core.samples import Audio, Features, Rejected, Sample
 from inferry.datasets.registry import open_dataset
+from inferry.pipeline.compiled_plan import compiled_plan
 from inferry.pipeline.engine import rejected
 from inferry.pipeline.execution import axis_name
 from inferry.pipeline.model import Model
@@ -178,8 +179,12 @@ def make_workload(model: Model, pool: Pool, count: int) -> Workload:
         sample = pool.samples[index]
         try:
             item = load_item(model, sample)
+            model.padded_size([item.features])  # Refuses what no compiled shape takes.
         except SampleError as error:
             left_out.append(f"{sample.id}: {rejected(sample, error).reason}")
+            continue
+        except BackendError as error:
+            left_out.append(f"{sample.id}: {error}")
             continue
         if item.features.answer is not None:
             left_out.append(f"{sample.id}: it is answered without the network")
@@ -217,11 +222,23 @@ def _describe(pool: Pool, items: Sequence[Item]) -> str:
 
 
 def pack(model: Model, items: Sequence[Item], batch_size: int) -> tuple[tuple[Item, ...], ...]:
-    """The items in the batches that `inferry infer` makes of them, the longest first."""
+    """The items in the batches that `inferry infer` makes of them, the longest first.
+
+    Raises:
+        UsageError: The bundle was compiled for smaller batches only.
+    """
     axis = axis_name(model.bundle.manifest.inputs)
     lengths = {index: item.features.length for index, item in enumerate(items)}
-    cap = most_padded(axis, lengths, automatic=False)
-    plan = make_plan(lengths.values(), axis=axis, batch_size=batch_size, max_padded=cap)
+    if model.compiled is not None:
+        plan = compiled_plan(model.compiled, axis, list(lengths.values()), batch_size)
+        if plan.batch_size < batch_size:
+            raise UsageError(
+                f"--batch-sizes {batch_size}: {model.compiled.key} was compiled for batches of at most"
+                f" {plan.batch_size}: name smaller ones, or compile for it"
+            )
+    else:
+        cap = most_padded(axis, lengths, automatic=False)
+        plan = make_plan(lengths.values(), axis=axis, batch_size=batch_size, max_padded=cap)
     packing = pack_batches(lengths.values(), plan)
     return tuple(tuple(items[index] for index in batch.indices) for batch in packing.batches)
 

@@ -13,7 +13,7 @@ from inferry.ascend.atc_lint import lint
 from inferry.ascend.atc_problem import Problem
 from inferry.ascend.atc_soc import EXAMPLES, soc_family
 from inferry.ascend.atc_write import PRECISIONS, write_command
-from inferry.ascend.gear_set import GearSet, require_few
+from inferry.ascend.gear_set import GearKind, GearSet, require_few
 from inferry.core.bundle import MODEL, Bundle
 from inferry.core.compiled import Unit
 from inferry.core.errors import UsageError
@@ -52,6 +52,7 @@ class CompileOptions:
         aipp: Whether the om takes pictures as they are, uint8, and normalises them itself.
         data: The data set on which half precision is measured; None for the family's probes.
         limit: Most samples of it, None for 32.
+        kind: Its layout, None to recognise it.
     """
 
     soc: str
@@ -68,6 +69,7 @@ class CompileOptions:
     aipp: bool = False
     data: Path | None = None
     limit: int | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Draft:
         inputs: As the om will take them.
         model_sha256: Of the ONNX file.
         key: Name of the artifact: all that decides the om is in it.
+        notes: What a user should know of the inputs, a sentence each.
     """
 
     gears: GearSet
@@ -89,6 +92,7 @@ class Draft:
     inputs: tuple[TensorSpec, ...]
     model_sha256: str
     key: str
+    notes: tuple[str, ...] = ()
 
 
 def make_draft(
@@ -111,7 +115,7 @@ def make_draft(
         bundle.manifest, plan=options.plan, sizes=options.sizes, batch_sizes=tuple(options.batch_sizes) or None
     )
     require_few(gears.gears, options.soc)
-    inputs, extra, files = _inputs(bundle, options)
+    inputs, extra, files, notes = _inputs(bundle, options, gears)
     settings = precision_of(options.precision, options.details, graph, measured, options.soc)
     extra, files = {**settings.options, **extra}, {**settings.files, **files}
     if options.fusion_off:
@@ -127,7 +131,7 @@ def make_draft(
         for stem, part in _parts(gears, split=options.split)
     )
     sha256 = sha256_of(bundle.model)
-    return Draft(gears, units, files, inputs, sha256, _key(bundle, options, sha256, units, files))
+    return Draft(gears, units, files, inputs, sha256, _key(bundle, options, sha256, units, files), notes)
 
 
 def draft_problems(graph: GraphFacts, draft: Draft) -> tuple[Problem, ...]:
@@ -174,16 +178,18 @@ def _parts(gears: GearSet, *, split: bool) -> list[tuple[str, GearSet]]:
     return [(f"{STEM}_{part.gears[0].name}", part) for part in gears.split()]
 
 
-def _inputs(bundle: Bundle, options: CompileOptions) -> tuple[tuple[TensorSpec, ...], dict[str, str], dict[str, str]]:
-    """The inputs as the om takes them, with the options and files that make it so."""
+def _inputs(
+    bundle: Bundle, options: CompileOptions, gears: GearSet
+) -> tuple[tuple[TensorSpec, ...], dict[str, str], dict[str, str], tuple[str, ...]]:
+    """The inputs as the om takes them, with the options and files that make it so, and what was proven of it."""
     inputs = bundle.manifest.inputs
     if options.aipp:
-        picture = picture_input(bundle)
-        return (picture.spec,), {"insert_op_conf": CONFIG}, {CONFIG: picture.config}
+        picture = picture_input(bundle, any_size=gears.kind is GearKind.IMAGE)
+        return (picture.spec,), {"insert_op_conf": CONFIG}, {CONFIG: picture.config}, (picture.proof,)
     if options.fp16_inputs:
         halved, names = _halved(inputs)
-        return halved, {"input_fp16_nodes": names}, {}
-    return inputs, {}, {}
+        return halved, {"input_fp16_nodes": names}, {}, ()
+    return inputs, {}, {}, ()
 
 
 def _halved(inputs: Sequence[TensorSpec]) -> tuple[tuple[TensorSpec, ...], str]:

@@ -3,10 +3,12 @@
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from inferry.ascend.atc_log import Reading, read_log
 from inferry.core.compiled import Unit
@@ -53,22 +55,49 @@ def find_om(folder: Path, stem: str) -> str | None:
 
 def _run(command: Sequence[str], folder: Path, log: Path) -> int:
     """The exit code, as a shell would give it. An interruption ends the compiler and all that it has started."""
-    with log.open("ab") as file:
-        process = subprocess.Popen(  # noqa: S603 -- the command is ours, word by word
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        code = process.wait()
-    except BaseException:
-        _end(process)
-        raise
+    with _terminable():
+        with log.open("ab") as file:
+            process = subprocess.Popen(  # noqa: S603 -- the command is ours, word by word
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            code = process.wait()
+        except BaseException:
+            _end(process)
+            raise
     return code if code >= 0 else 128 - code
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGTERM)
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Make SIGTERM an exception: a compiler in a session of its own would otherwise outlive us."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
     try:
-        process.wait(_PATIENCE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the compiler to end; then end what is left of its session, even where a second interruption comes."""
+    try:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()

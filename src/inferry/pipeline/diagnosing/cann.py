@@ -96,7 +96,10 @@ def _measuring() -> Finding:
     found = [f"{name}: {path}" for name, path in programs.items() if path]
     if (module := _module("ais_bench")) is not None:
         found.insert(0, f"module ais_bench: {module}")
-    missing = "neither ais_bench nor msame; they time a compiled network on an NPU, and nothing here needs them"
+    missing = (
+        "neither ais_bench nor msame; they time a compiled network on an NPU. The run.sh of `inferry pack` needs "
+        "ais_bench where it runs; `inferry bench --backend ascend` needs neither"
+    )
     return Finding("ais_bench, msame", bool(found), ", ".join(found) or missing)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inferry.ascend.gear_set import Gear, GearSet
+from inferry.ascend.pack_script import INPUTS
 from inferry.core.errors import RunError, UsageError
 from inferry.core.runs import json_line
 from inferry.core.samples import Reference, Rejected
@@ -167,16 +168,21 @@ def read_job(folder: Path) -> Job:
         raise RunError(f"{file} is broken ({type(error).__name__}: {error}): preprocess again") from error
 
 
+def job_folder(named: Path) -> Path:
+    """The job that somebody means who names a folder: that of a pack, or the folder itself."""
+    return next((place for place in (named, named / INPUTS) if (place / JOB).is_file()), named)
+
+
 def find_job(outputs: Path) -> Path:
-    """The nearest folder above, or at, the outputs that is a job.
+    """The nearest folder above, or at, the outputs that is a job or a pack.
 
     Raises:
         UsageError: There is none.
     """
     start = outputs.absolute()
     for folder in (start, *start.parents):
-        if (folder / JOB).is_file():
-            return folder
+        if ((found := job_folder(folder)) / JOB).is_file():
+            return found
     raise UsageError(f"neither {outputs} nor a folder above it has a {JOB}: name the job with --job")
 
 

@@ -17,7 +17,7 @@ from inferry.pipeline.execution import planned_axis
 from inferry.pipeline.infer import decoding_config, kept_texts
 from inferry.pipeline.jobs.answers import Answers
 from inferry.pipeline.jobs.batch_sizes import BatchSizes, Difference
-from inferry.pipeline.jobs.folder import Job, find_job, read_job, read_samples
+from inferry.pipeline.jobs.folder import Job, find_job, job_folder, read_job, read_samples
 from inferry.pipeline.jobs.returned import Returned, batches_of, check_bundle, open_returned, system_facts
 
 ELSEWHERE: Final = "elsewhere"
@@ -71,7 +71,7 @@ def postprocess(
         bundle: The one that the job was made with.
         outputs: The folder that holds one folder a gear (``samples16000_b4``).
         output: The run's folder; an older one of `postprocess` is replaced.
-        job: The job's folder; None for the nearest one at or above `outputs`.
+        job: The job's folder, or a pack's; None for the nearest one at or above `outputs`.
         decoding: As for `infer`.
         device: What ran it, where the job does not say.
         precision: In which it was compiled, where the job does not say.
@@ -82,7 +82,7 @@ def postprocess(
             sample could be answered.
     """
     opened, target, folder = open_bundle(bundle), Path(output), Path(outputs)
-    made = read_job(find_job(folder) if job is None else Path(job))
+    made = read_job(find_job(folder) if job is None else job_folder(Path(job)))
     check_bundle(made, opened.digest)
     _require_replaceable(target)
     kept, stated = kept_texts(opened), _stated(made, device, precision)

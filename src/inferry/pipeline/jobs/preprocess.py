@@ -55,7 +55,7 @@ def preprocess(
     kept_texts(opened)
     _require_usable(target)
     dataset = first(open_dataset(absolute(data), options.kind), options.limit)
-    with Model(opened, _BACKEND, SessionOptions(), max_seconds=options.max_seconds) as model:
+    with Model(opened, _BACKEND, SessionOptions(), max_seconds=options.max_seconds, network=False) as model:
         wanted = job_target(model, dataset, options)
         with atomic_folder(target) as work:
             job = _Writing(model, dataset, wanted, progress).write(work, options)

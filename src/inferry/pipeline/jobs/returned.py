@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inferry.ascend.job_manifest import read_manifest
+from inferry.ascend.job_manifest import JobManifest, read_manifest
 from inferry.ascend.job_outputs import JobOutputs, open_outputs
 from inferry.ascend.job_rules import listing
 from inferry.ascend.job_summary import JobSummary, Latency, check_summary, read_summary, summary_path
@@ -103,12 +103,20 @@ def _open_part(job: Job, part: Part, outputs: Path) -> dict[int, Returned]:
         newest, summary = max(inner.iterdir(), key=lambda path: path.stat().st_mtime), None
         if summary_path(inner).is_file():
             newest = summary_path(inner)
-            summary = read_summary(newest)
-            check_summary(summary, manifest)
+            summary = _checked_summary(newest, manifest)
         written = datetime.fromtimestamp(newest.stat().st_mtime, UTC).isoformat(timespec="seconds")
         timings = None if summary is None else _timings(part, batch, summary, written)
         opened[batch] = Returned(part, batch, files, written, timings)
     return opened
+
+
+def _checked_summary(path: Path, manifest: JobManifest) -> JobSummary:
+    summary = read_summary(path)
+    try:
+        check_summary(summary, manifest)
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from error
+    return summary
 
 
 def _innermost(folder: Path) -> Path:

@@ -169,4 +169,5 @@ def _dtype(value: ir.Value) -> np.dtype[np.generic]:
 
 def _require_numbers(value: ir.Value) -> None:
     if not isinstance(value.type, ir.TensorType) or value.shape is None or _dtype(value).kind not in "fiub":
-        raise UsageError(f"input {value.name} is {value.type} of shape {value.shape}: no inputs can be made up for it")
+        shape = "unknown rank" if value.shape is None else f"shape {value.shape}"
+        raise UsageError(f"input {value.name} is {value.type} of {shape}: no inputs can be made up for it")

@@ -11,6 +11,8 @@ from inferry.core.errors import UsageError
 _LARGEST_FILE: Final = 1 << 30
 """Bytes of weights that still go into the ONNX file itself; protobuf ends at twice as many."""
 
+_ALIAS: Final = "ai.onnx"
+
 
 def read_model(model: Path, output: Path) -> ir.Model:
     """The model, once it is clear that writing the output harms nothing that it needs.
@@ -20,8 +22,8 @@ def read_model(model: Path, output: Path) -> ir.Model:
     """
     if not model.is_file():
         raise UsageError(f"there is no ONNX file {model}")
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder: {model} is an ONNX file, and so is what becomes of it")
+    if output.is_dir() or output.suffix != ".onnx":
+        raise UsageError(f"{model} is an ONNX file, and so is what becomes of it: --output names one, not {output}")
     if model.resolve() == output.resolve():
         raise UsageError(f"{output} is the model itself: choose another output")
     try:
@@ -36,6 +38,11 @@ def read_model(model: Path, output: Path) -> ir.Model:
 def load_model(model: Path, *, shapes: bool = True) -> ir.Model:
     """With types and shapes as far as ONNX infers them; a model that it cannot infer keeps those it has."""
     loaded = ir.load(model)
+    for imports in (loaded.graph.opset_imports, *(one.opset_imports for one in loaded.functions.values())):
+        # Another name of ONNX's own domain, which onnx_ir knows of nodes only.
+        version = imports.pop(_ALIAS, None)
+        if version is not None:
+            imports.setdefault("", version)
     if shapes:
         ShapeInferencePass()(loaded)
     return loaded

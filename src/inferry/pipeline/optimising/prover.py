@@ -1,7 +1,7 @@
 """Runs two forms of a model on the same inputs and says how far their outputs are apart."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,18 @@ class Proof:
     problem: str = ""
     case: int = 0
     output: str = ""
+
+
+class CaseError(BackendError):
+    """A model that opened does not run on one of the cases.
+
+    Attributes:
+        case: That one.
+    """
+
+    def __init__(self, message: str, case: Case) -> None:
+        super().__init__(message)
+        self.case = case
 
 
 Results = Sequence[dict[str, Array]]
@@ -90,8 +102,7 @@ class Prover:
         finally:
             session.close()
         if not self.cases:
-            why = "; ".join(f"{sizes}: {reason}" for sizes, reason in list(self.skipped.items())[-1:])
-            raise ParityError(f"{model} runs on no made-up inputs, so no pass can be proven ({why}); give real inputs")
+            raise ParityError(_nothing_proven(model, self.skipped))
 
     def _try(self, session: Session, case: Case) -> None:
         """Keep a case that the original runs."""
@@ -117,13 +128,20 @@ class Prover:
         """The outputs of another form of the model.
 
         Raises:
-            BackendError: It does not open or run.
+            BackendError: It does not open; a `CaseError` where it opens and does not run.
         """
         session = self._backend.open(model, SessionOptions(optimise=False))
         try:
-            return [session.run(case.inputs) for case in self.cases]
+            return [_run(session, case) for case in self.cases]
         finally:
             session.close()
+
+
+def _run(session: Session, case: Case) -> dict[str, Array]:
+    try:
+        return session.run(case.inputs)
+    except BackendError as error:
+        raise CaseError(str(error), case) from error
 
 
 def compare(before: Results, after: Results, precision: str = "float32") -> Proof:
@@ -170,6 +188,16 @@ def relative_difference(a: Array, b: Array) -> float:
     first, second = a[finite].astype(np.float64), b[finite].astype(np.float64)
     scale = float(np.abs(first).max(initial=0.0))
     return float(np.abs(first - second).max()) / scale if scale else math.inf
+
+
+def _nothing_proven(model: Path, skipped: Mapping[str, str]) -> str:
+    """Why no pass can be proven, and what helps."""
+    if not skipped:
+        return f"{model}: inputs of these sizes are too large to prove a pass on; name smaller ones with --sizes"
+    sizes, reason = list(skipped.items())[-1]
+    why = " ".join(f"at {sizes}: {reason}".split())
+    hint = "name sizes that it takes with --sizes, or give real inputs (cases= in Python)"
+    return f"{model} runs on no made-up inputs, so no pass can be proven; {hint}. The last try, {why}"
 
 
 def _require_numbers(outputs: dict[str, Array]) -> None:

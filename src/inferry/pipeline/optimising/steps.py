@@ -10,7 +10,7 @@ from inferry.passes.rewriting import Outcome, Pass
 from inferry.pipeline.optimising.failures import Failures, Fault
 from inferry.pipeline.optimising.files import count_nodes, load_model, save_model
 from inferry.pipeline.optimising.ledger import Entry
-from inferry.pipeline.optimising.prover import Prover, Results
+from inferry.pipeline.optimising.prover import CaseError, Prover, Results
 
 
 class Steps:
@@ -55,7 +55,10 @@ class Steps:
             written = file
             results = self._prover.run(file)
         except (BackendError, ValueError) as error:  # onnx and onnx_ir refuse to write what is no model
-            fault = Fault(one.name, str(error), self.model, written, whole="what the pass made does not run")
+            # Where the file lay for a moment helps nobody.
+            problem = " ".join(str(error).replace(str(file), file.name).split())
+            inputs = error.case.inputs if isinstance(error, CaseError) else None
+            fault = Fault(one.name, problem, self.model, written, inputs, whole="what the pass made does not run")
             return self._rolled_back(fault, outcome)
         return self._judge(one, outcome, file, results)
 

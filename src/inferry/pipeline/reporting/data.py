@@ -70,7 +70,7 @@ def _part(view: View, run: Run, label: str, seconds: "array[float]") -> RunPart:
         accuracy=accuracy,
         ledger=ledger,
         speed=speed,
-        devices=devices_of(run, timings, accuracy, speed),
+        devices=devices_of(run, timings, accuracy, speed, view.headline),
         doubts=(*accuracy.warnings, *_doubts(run, {LEDGER: ledger, BENCH: speed})),
         stages=stages_of(run, timings),
         lengths=_lengths(seconds, timings.get("plan"), bundle),

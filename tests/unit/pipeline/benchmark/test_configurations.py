@@ -31,6 +31,21 @@ def test_no_threads_given_is_all_there_are():
     assert [one.threads for one in configurations(["x"], ["fp32"], [])] == [4]
 
 
+def test_a_network_on_a_device_has_no_threads_of_the_processor():
+    (alone,) = configurations(["npu"], ["fp16"], [], ["npu"])
+    assert (alone.name, alone.network_threads, alone.options.threads) == ("npu fp16", 1, 4)
+    assert [(one.name, one.network_threads) for one in configurations(["npu", "x"], ["fp16"], [1, 2], ["npu"])] == [
+        ("npu fp16, 1 thread beside it", 1),
+        ("npu fp16, 2 threads beside it", 1),
+        ("x fp16, 1 thread", 1),
+        ("x fp16, 2 threads", 2),
+    ]
+    assert [one.name for one in configurations(["npu"] * 2, ["fp16"], [1], ["npu"])] == [
+        "npu fp16",
+        "npu fp16 (again, 2)",
+    ]
+
+
 @pytest.mark.parametrize("threads", [0, 5, 400])
 def test_threads_that_the_process_does_not_have_are_refused(threads):
     with pytest.raises(UsageError, match=rf"--threads {threads}: this process may use 1 to 4 threads"):

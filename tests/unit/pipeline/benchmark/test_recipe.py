@@ -92,7 +92,7 @@ def test_longer_samples_are_dropped_and_speed_counts_real_sound(model, tiny):
     assert job.amount == pytest.approx((2000 + 4000 + 6000) / 16_000)
     assert job.padding_efficiency == pytest.approx(12_000 / 18_000)
     own = own_job(configuration, model, workload, 2)
-    assert (own.dropped, len(own.items), own.padded_lengths) == ((), 5, (8000, 6000, 2000))
+    assert (own.dropped, len(own.items), own.padded) == ((), 5, ((2, 8000), (2, 6000), (1, 2000)))
 
 
 def test_a_recipe_that_drops_everything_is_refused(model, tiny):

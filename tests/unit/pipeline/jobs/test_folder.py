@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -15,6 +16,7 @@ from inferry.pipeline.jobs.folder import (
     Part,
     Place,
     find_job,
+    job_folder,
     read_job,
     read_samples,
     sample_line,
@@ -53,6 +55,15 @@ def test_every_part_runs_with_every_gear_of_its_shape(job):
     names = ["samples20_b1", "samples20_b4", "samples20_b1_part2", "samples20_b4_part2"]
     assert [run.name for run in job.runs] == names
     assert [row["outputs"] for row in job.to_json()["runs"]] == names
+
+
+def test_the_job_of_a_pack_is_found(job, tmp_path):
+    pack = tmp_path / "pack"
+    (pack / "results").mkdir(parents=True)
+    (pack / "inputs").mkdir()
+    shutil.copy(tmp_path / JOB, pack / "inputs")
+    assert find_job(pack / "results") == job_folder(pack) == job_folder(pack / "inputs") == pack / "inputs"
+    assert job_folder(tmp_path / "nowhere") == tmp_path / "nowhere"
 
 
 def test_the_nearest_job_is_found(job, tmp_path, monkeypatch):

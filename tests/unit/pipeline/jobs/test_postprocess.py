@@ -192,7 +192,7 @@ def cut(path, size=40):
         (lambda out: (out / f"{ONE}_summary.json").write_text("{}"), "is no summary of ais_bench"),
         (
             lambda out: shutil.copy(out / "samples12500_b1_summary.json", out / f"{ONE}_summary.json"),
-            "this summary belongs to another job",
+            "samples6000_b1_summary.json: this summary belongs to another job",
         ),
         (
             lambda out: [remove(out / f"samples6000_b{batch}") for batch in (1, 2)],
@@ -304,3 +304,25 @@ def test_several_threads_have_fewer_numbers(sent, tiny_bundle, ais_bench, on_npu
     assert row["compute_ms"]["median"] is None
     line = next(line for line in done.output.splitlines() if line.startswith(ONE))
     assert line.split()[3:5] == ["-", "-"], "neither median nor 99th percentile"
+
+
+def test_without_references_there_is_no_score_and_no_failure(tiny, tiny_bundle, on_npu, tmp_path):
+    data = tiny.write_data(tmp_path / "data", 2, reference=None)
+    job = preprocess(tiny_bundle.path, data, tmp_path / "job", OPTIONS)
+    on_npu.run_all(job, tiny_bundle.model, tmp_path / "out")
+    made = postprocess(tiny_bundle.path, tmp_path / "out", tmp_path / "run", job=job.folder)
+    assert (made.evaluation, made.failed) == (None, False)
+    assert "nothing to score" in made.unscored
+
+
+def test_a_score_that_fails_is_a_failure(post, monkeypatch):
+    def broken(_):
+        raise RunError("the metric is broken")
+
+    monkeypatch.setattr("inferry.pipeline.jobs.postprocess.evaluate", broken)
+    made = post()
+    assert (made.evaluation, made.unscored, made.failed) == (None, "the metric is broken", True)
+    monkeypatch.setattr("inferry.pipeline.jobs.postprocess.postprocess", lambda *_, **__: made)
+    done = CliRunner().invoke(app, ["postprocess", "bundle", "--outputs", "out", "--output", "run"])
+    assert done.exit_code == 1
+    assert "not scored: the metric is broken" in done.output

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -40,6 +41,16 @@ def test_workers_change_no_byte(tiny_bundle, data, tmp_path, workers):
     assert len(names) == 2 + sum(1 + 2 * part.files for part in first.parts)
     for name in names:
         assert (other.folder / name).read_bytes() == (first.folder / name).read_bytes()
+
+
+def test_the_network_is_not_opened(tiny_bundle, data, tmp_path):
+    """A large one would take its memory for nothing."""
+    bundle = shutil.copytree(tiny_bundle.path, tmp_path / "bundle")
+    (bundle / "model.onnx").write_bytes(b"no graph")
+    wanted = preprocess(tiny_bundle.path, data, tmp_path / "wanted")
+    made = preprocess(bundle, data, tmp_path / "job")
+    assert made.counts == wanted.counts
+    assert made.parts == wanted.parts
 
 
 def test_progress_is_told(tiny_bundle, data, tmp_path):

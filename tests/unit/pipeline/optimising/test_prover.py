@@ -36,8 +36,16 @@ def test_the_first_cases_that_run_are_kept(tmp_path):
 
 def test_a_model_that_never_runs_proves_nothing(tmp_path):
     body = "n = Constant <value_ints = [1, 1, 99999]> () w = ConstantOfShape (n) y = Conv (x, w)"
-    with pytest.raises(ParityError, match=r"runs on no made-up inputs.*give real inputs"):
+    with pytest.raises(
+        ParityError, match=r"runs on no made-up inputs.*--sizes, or give real inputs.*The last try, at "
+    ):
         prover_of(written(tmp_path / "m.onnx", body, "float[b, 1, t] x"))
+
+
+def test_sizes_may_be_too_large_to_prove_anything(tmp_path):
+    file = written(tmp_path / "m.onnx", "y = Neg (x)", "float[b, 99999999] x")
+    with pytest.raises(ParityError, match="inputs of these sizes are too large to prove a pass on; name smaller"):
+        prover_of(file)
 
 
 def test_outputs_without_a_finite_number_prove_nothing(tmp_path):
