@@ -52,7 +52,7 @@ def test_a_bundle_becomes_a_bundle(question_bundle, tmp_path):
     done = optimize(question_bundle.path, "--target", "ascend310p", "--output", new)
     assert done.exit_code == 0, done.output
     assert "not rewritten: detector.onnx is as it was" in done.stdout
-    assert "answers of the new bundle, alone: the old bundle's for 5 probes, max |d| " in done.stdout
+    assert "answers of the new bundle, alone: the old bundle's for 5 probes, greatest difference " in done.stdout
     for arguments in (["verify", new], ["compare", new, "--bundle", question_bundle.path]):
         said = CliRunner().invoke(app, [str(one) for one in arguments])
         assert said.exit_code == 0, said.output

@@ -82,7 +82,7 @@ def _show(ledger: "Ledger") -> None:
         console.out.print(f"[yellow]not used:[/] {ledger.left_out} of the family's probes, too large for these sizes")
     for hop in ledger.hops:
         ties = f", {hop.near_ties} near ties not counted" if hop.near_ties else ""
-        said = f"the old bundle's for {hop.samples} probes, max |d| {hop.max_abs:.1e}{ties}"
+        said = f"the old bundle's for {hop.samples} probes, greatest difference {hop.max_abs:.1e}{ties}"
         console.out.print(f"answers of the new bundle, {hop.name}: {said}")
     for file in ledger.untouched:
         console.out.print(f"[yellow]not rewritten:[/] {file} is as it was; passes see the bundle's main graph")
