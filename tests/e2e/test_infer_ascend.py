@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import inferry
+from inferry.core.compiled import find_compiled
 from inferry.core.errors import BackendError, RunError, UsageError
 from inferry.pipeline import model as model_module
 from inferry.pipeline.infer import Options, infer
@@ -91,6 +92,19 @@ def test_a_run_belongs_to_what_was_compiled(tiny, tiny_bundle, compile_for_npu, 
     second = compile_for_npu(first, sizes={"samples": (14_000,)}, batch_sizes=(2,))
     with pytest.raises(RunError, match="holds a run with another compiled"):
         infer(second.path, data, run, Options("ascend"))
+
+
+def test_a_run_belongs_to_the_om_that_was_chosen(tiny, tiny_bundle, compile_for_npu, installed_acl, tmp_path):
+    data, run = tiny.write_data(tmp_path / "data", 3), tmp_path / "run"
+    both = tiny_bundle
+    for length in (6000, 14_000):
+        both = compile_for_npu(both, sizes={"samples": (length,)}, batch_sizes=(2,))
+    infer(both.path, data, run, Options("ascend"))
+    before, newest = find_compiled(both.model, "ascend")
+    again = compile_for_npu(both, sizes={"samples": (6000,)}, batch_sizes=(2,))
+    assert [one.key for one in find_compiled(again.model, "ascend")] == [newest.key, before.key]
+    with pytest.raises(RunError, match="holds a run with another compiled"):
+        infer(again.path, data, run, Options("ascend"))
 
 
 def test_load_opens_what_is_compiled(compiled, tiny, installed_acl, tmp_path):

@@ -1,5 +1,6 @@
 """Data set to ais_bench's files, a simulated NPU, and back: the same bytes as `inferry infer` writes."""
 
+import itertools
 import json
 import os
 import shlex
@@ -258,3 +259,28 @@ def test_a_pack_says_how_its_results_become_a_run(tiny_bundle, sounds, tmp_path,
     assert back.exit_code == 0, back.output
     infer(tiny_bundle.path, sounds, tmp_path / "infer")
     assert (tmp_path / "RUN" / FILES[0]).read_bytes() == (tmp_path / "infer" / FILES[0]).read_bytes()
+
+
+@pytest.mark.usefixtures("programs")
+def test_packs_that_are_unpacked_over_each_other_are_not_mixed_up(tiny, tiny_bundle, tmp_path, monkeypatch):
+    """Same name, same sizes and numbers of samples: another precision, then the sounds in another order."""
+    monkeypatch.setenv("AIS_BENCH", "ais_bench")
+    first, here = tiny.write_data(tmp_path / "first", 3), tmp_path / "here"
+    rows = tiny.write_data(tmp_path / "other", 3).read_text().splitlines()
+    other = tiny.write_manifest(tmp_path / "other", [json.loads(row) for row in reversed(rows)])
+    here.mkdir()
+    for name, data, precision in (("a", first, "fp32"), ("b", first, "fp16"), ("c", other, "fp32")):
+        (tmp_path / name).mkdir()
+        archive = tmp_path / name / "pack.tar"
+        words = ("--sizes", "samples=20000", "--precision", precision, "--no-optimize", "--output", archive)
+        assert call("pack", tiny_bundle.path, "--data", data, *words).exit_code == 0
+        for folder in (here, tmp_path / name):
+            subprocess.run(["tar", "-C", folder, "-xf", archive], check=True)
+        done = subprocess.run(["sh", here / "pack" / "run.sh"], check=True, capture_output=True, text=True)
+        assert "before" not in done.stdout.replace("results.before", "")
+        subprocess.run(["tar", "-C", tmp_path / name, "-xf", here / "pack" / "results.tar.gz"], check=True)
+    for job, results in itertools.product("abc", repeat=2):
+        words = ("--job", tmp_path / job / "pack", "--outputs", tmp_path / results / "results")
+        back = call("postprocess", tiny_bundle.path, *words, "--output", tmp_path / f"run_{job}{results}")
+        assert back.exit_code == (job != results), back.output
+        assert ("are of the pack" in back.output.replace("\n", " ")) == (job != results)

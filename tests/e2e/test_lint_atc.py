@@ -53,15 +53,41 @@ def test_json_and_another_chip(options):
         (["--model=net.prototxt", "--framework=0"], "is not said to be ONNX"),
     ],
 )
-def test_what_was_not_checked_is_said(model, told):
+def test_what_was_not_checked_is_said(model, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.prototxt").touch()
     done = lint("--", *model, "--output=om", "--soc_version=Ascend310P3")
     assert told in done.stderr.replace("\n", " ")
 
 
-def test_a_file_that_is_no_model(tmp_path):
+BARE = ("--framework=5", "--output=om", "--soc_version=Ascend310P3")
+
+
+def test_a_model_that_is_not_there_would_be_refused():
+    done = lint("--", "--model=missing.onnx", *BARE)
+    assert done.exit_code == 1
+    assert done.stdout.startswith("E10001: there is no file missing.onnx here. fix: ")
+    assert "nothing that atc would refuse" not in done.stdout
+    said = json.loads(lint("--json", "--", "--model=missing.onnx", *BARE).stdout)
+    assert (said["ok"], [row["code"] for row in said["problems"]]) == (False, ["E10001"])
+    caffe = lint("--", "--model=missing.prototxt", "--framework=0", *BARE[1:])
+    assert "E10001: there is no file missing.prototxt here" in caffe.stdout
+
+
+def test_a_command_line_without_its_model():
+    done = lint("--no-model", "--", "--model=missing.onnx", *BARE)
+    assert done.exit_code == 0, done.output
+    assert "the model's file was not looked for" in " ".join(done.stderr.split())
+    assert lint("--no-model", "--", "--model=missing.onnx", *BARE, "--precision_mode=half").exit_code == 1
+
+
+@pytest.mark.parametrize("content", [b"no graph at all", b""])
+def test_a_file_that_is_no_model(tmp_path, content):
     broken = tmp_path / "model.onnx"
-    broken.write_bytes(b"no graph at all")
-    done = lint("--", f"--model={broken}", "--framework=5", "--output=om", "--soc_version=Ascend310P3")
+    broken.write_bytes(content)
+    done = lint("--", f"--model={broken}", *BARE)
+    assert done.exit_code == 1
+    assert done.stdout.startswith(f"E13005: {broken} cannot be read as ONNX (")
     assert "cannot be read as ONNX" in " ".join(done.stderr.split())
 
 

@@ -179,16 +179,16 @@ def test_an_output_that_cannot_be_a_folder_is_refused(bundle, clips, tmp_path):
 def test_options_of_decoding_reach_the_model(bundle, monkeypatch):
     seen = {}
 
-    def load(bundle, backend, **options):
-        seen.update(options, bundle=bundle, backend=backend)
+    def load(bundle, backend, precision, threads, **options):
+        seen.update(options, bundle=bundle, backend=backend, precision=precision, threads=threads)
         raise UsageError("seen")
 
     monkeypatch.setattr("inferry.pipeline.model.load", load)
     options = "--beam 8 --lm a.lm --alpha 0.7 --beta 2 --hotword ON --hotword GO --hotword-weight 3 --max-seconds 9"
-    assert call(bundle, "a.wav", *options.split(), "--threads", 2).exit_code == 2
+    assert call(bundle, "a.wav", *options.split(), "--threads", 2, "--precision", "fp16").exit_code == 2
     decoding = Decoding(8, Path("a.lm"), 0.7, 2.0, ("ON", "GO"), 3.0)
     expected = {"decoding": decoding, "max_seconds": 9.0, "threads": 2, "bundle": bundle, "backend": "onnxruntime"}
-    assert seen == expected
+    assert seen == {**expected, "precision": "fp16"}
     assert call(bundle, "a.wav").exit_code == 2
     assert seen["decoding"].greedy
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from inferry.ascend.atc_aipp import AippFile, aipp_problems, parse_aipp
 from inferry.ascend.atc_command import Command
-from inferry.ascend.atc_problem import USAGE, Problem
+from inferry.ascend.atc_problem import USAGE, Problem, nearest
 from inferry.ascend.atc_singleop import singleop_problems
 from inferry.ascend.atc_soc import NO_FLOAT_32_EXECUTION, soc_family
 from inferry.core.graph_facts import GraphFacts
@@ -24,6 +24,15 @@ PRECISIONS: Final = (
     "keep_fp16",
     "super_performance",
 )
+
+RESERVED: Final = "enable_hi_float_32_execution"
+"""One of `PRECISIONS` that the documentation keeps for later."""
+
+TYPES: Final = frozenset(
+    {"float", "float16", "float32", "bfloat16", "double", "bool", "complex64", "complex128", "hifloat8"}
+    | {"float8_e5m2", "float8_e4m3fn", "int4", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
+)
+"""Words for a dtype in ``--customize_dtypes``."""
 
 _CALIBRATION: Final = "input_data_dir|input_shape|config_file|infer_soc|infer_aicore_num|infer_device_id|log"
 
@@ -53,7 +62,62 @@ def file_problems(command: Command, folder: Path, soc: str, graph: GraphFacts | 
         problems.append(replace(operators, code="E10024"))
     elif operators is not None:
         problems += singleop_problems(operators)
-    return [*problems, *_customised(command, folder, graph)]
+    named = [] if graph is None else _unknown_nodes(command, folder, graph)
+    return [*problems, *_customised(command, folder, graph), *named]
+
+
+def _unknown_nodes(command: Command, folder: Path, graph: GraphFacts) -> Iterator[Problem]:
+    """Nodes that the files about precision name and the graph does not have.
+
+    For atc such a line is one without effect. Its own operators may have other names than the nodes that they are
+    made of: one that it fused or split off cannot be told from a slip here.
+    """
+    for option, read in _NODES.items():
+        text = _read(command, option, folder)
+        for name in read(text) if isinstance(text, str) else ():
+            if name not in graph.nodes:
+                fix = f"{nearest(name, graph.nodes)}; keep it only where it is an operator that atc itself makes"
+                yield Problem(USAGE, f"--{option} names the node '{name}', which the graph does not have", fix)
+    text = _read(command, "compression_optimize_conf", folder)
+    block = _calibration(text)[1] if isinstance(text, str) else ""
+    inputs = {value.name for value in graph.inputs}
+    for shapes in re.findall(r"^\s*input_shape\s*:\s*(\S.*)$", block, re.MULTILINE):
+        for name in (part.rpartition(":")[0].strip() for part in shapes.split(";") if ":" in part):
+            if name not in inputs:
+                found = f"--compression_optimize_conf names the input '{name}', which the graph does not have"
+                yield Problem("E10016", found, nearest(name, inputs))
+
+
+def _kept_nodes(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and "::" not in line]
+
+
+def _customised_nodes(text: str) -> list[str]:
+    matches = filter(None, (re.fullmatch(_CUSTOMISED, line.strip()) for line in text.splitlines()))
+    return [match["name"] for match in matches]
+
+
+def _moded_nodes(text: str) -> list[str]:
+    parser = _ini()
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return []
+    return list(parser["ByNodeName"]) if parser.has_section("ByNodeName") else []
+
+
+def _ini() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # operator names keep their case
+    return parser
+
+
+_NODES: Final[Mapping[str, Callable[[str], list[str]]]] = {
+    "keep_dtype": _kept_nodes,
+    "customize_dtypes": _customised_nodes,
+    "op_precision_mode": _moded_nodes,
+}
 
 
 def _customised(command: Command, folder: Path, graph: GraphFacts | None) -> Iterator[Problem]:
@@ -102,8 +166,7 @@ _Findings = list[tuple[str, str]]
 
 
 def _op_precision_mode(text: str, soc: str) -> _Findings:
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # operator names keep their case
+    parser = _ini()
     try:
         parser.read_string(text)
     except configparser.Error as error:
@@ -115,6 +178,8 @@ def _op_precision_mode(text: str, soc: str) -> _Findings:
         for name, value in parser.items(section):
             if value not in PRECISIONS:
                 findings.append((f"{name}={value}", f"the values are {', '.join(PRECISIONS)}"))
+            elif value == RESERVED:
+                findings.append((f"{name}={value} is reserved", "use enable_float_32_execution or high_precision"))
             elif value == "enable_float_32_execution" and soc_family(soc) in NO_FLOAT_32_EXECUTION:
                 findings.append((f"{name}={value} is not supported on {soc}", "use high_precision"))
     return findings
@@ -132,6 +197,9 @@ def _modify_mixlist(text: str, _: str) -> _Findings:
     changes = [(kind, types) for value in lists.values() for kind, types in value.items()]
     if any(kind not in {"to-add", "to-remove"} or not _is_names(types) for kind, types in changes):
         return [("a list has more than to-add and to-remove with names of operator types", fix)]
+    black, white = (set(lists.get(name, {}).get("to-add", [])) for name in ("black-list", "white-list"))
+    if both := sorted(black & white):
+        return [(f"{both[0]} is added to the black list and to the white list", "choose one of the two")]
     return []
 
 
@@ -160,18 +228,25 @@ def _keep_dtype(text: str, _: str) -> _Findings:
 
 
 def _customize_dtypes(text: str, _: str) -> _Findings:
-    pattern = rf"{_ENTRY}::?InputDtype:{_DTYPES},OutputDtype:{_DTYPES}"
-    return _lines(text, pattern, "name::InputDtype:float16,OutputDtype:float, one operator a line")
+    pattern = rf"{_ENTRY}::?InputDtype:(?P<inputs>{_DTYPES}),OutputDtype:(?P<outputs>{_DTYPES})"
+    findings = _lines(text, pattern, "name::InputDtype:float16,OutputDtype:float, one operator a line")
+    matches = filter(None, (re.fullmatch(pattern, line.strip()) for line in text.splitlines()))
+    words = {word for match in matches for word in f"{match['inputs']},{match['outputs']}".split(",") if word}
+    return findings + [(f"the dtype {word} is not known", nearest(word, TYPES)) for word in sorted(words - TYPES)]
 
 
 def _compression(text: str, _: str) -> _Findings:
     """``feature:true``, and one block of what the calibration needs."""
-    block = re.search(r"\bcalibration\s*:?\s*\{([^{}]*)\}", text)
-    outside = text if block is None else text[: block.start()] + text[block.end() :]
+    outside, fields = _calibration(text)
     sample = "enable_first_layer_quantization:true"
     findings = _lines(outside, r"enable_first_layer_quantization\s*:\s*(true|false)", sample)
-    fields = block[1] if block else ""
     return findings + _lines(fields, rf"({_CALIBRATION})\s*:\s*\S.*", f"one of {_CALIBRATION}, : and its value")
+
+
+def _calibration(text: str) -> tuple[str, str]:
+    """What stands outside of the calibration's block, and in it."""
+    block = re.search(r"\bcalibration\s*:?\s*\{([^{}]*)\}", text)
+    return (text, "") if block is None else (text[: block.start()] + text[block.end() :], block[1])
 
 
 def _lines(text: str, pattern: str, sample: str) -> _Findings:

@@ -92,6 +92,11 @@ def profile_problems(gears: Sequence[Sequence[int]], option: str, most: int = MO
 
 
 def _batch(entries: Sequence[Entry], text: str, _: str) -> list[Problem]:
+    """The rules of a batch.
+
+    For -1 elsewhere than first the documentation has E10018. GE's own check skips such an input, and says E10031 only
+    where no input has its batch open; else nobody fixes that size, which is reported as a documented rule without code.
+    """
     scalars = [entry.name for entry in entries if not entry.dims]
     if scalars:
         found = f"--dynamic_batch_size takes no scalar input, and '{scalars[0]}' is one"
@@ -104,6 +109,9 @@ def _batch(entries: Sequence[Entry], text: str, _: str) -> list[Problem]:
     if not first:
         found = "--dynamic_batch_size is given, and no input has -1 as its first size"
         return [Problem("E10031", found, "write -1 for the batch: name:-1,3,224,224")]
+    if skipped := [entry.name for entry in entries if entry.dynamic and entry.dims[0] != DYNAMIC]:
+        found = f"--input_shape of '{skipped[0]}' has -1 elsewhere than first, which no gear of the batch fixes"
+        return [Problem(USAGE, found, "give its size, or use --dynamic_dims")]
     if not re.fullmatch(r"\d{1,18}(,\d{1,18})*,?", text):
         found = f"--dynamic_batch_size={text} is no list of numbers with commas"
         return [Problem("E10003", found, 'write "1,2,4,8"')]

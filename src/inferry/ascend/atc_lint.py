@@ -118,6 +118,11 @@ def _pictures(command: Command, block: AippBlock, picture: Sequence[int]) -> Ite
     elif command.get("enable_small_channel") == "1" and channels > SMALL_CHANNELS:
         found = f"--enable_small_channel=1 is for at most {SMALL_CHANNELS} channels, and the pictures have {channels}"
         yield Problem("E10001", found, "leave the option out")
+    for axis, size in (("h", height), ("w", width)):
+        made = _prepared(block, axis)
+        if not block.is_dynamic and made and size and made != size:
+            found = f"the AIPP block makes pictures of {axis} {made}, and the input has {size}"
+            yield Problem(USAGE, found, f"change src_image_size_{axis}, the crop or the padding so that {size} is left")
     batches = command.get("dynamic_batch_size")
     if block.is_dynamic and re.fullmatch(r"\d{1,9}(,\d{1,9})*,?", batches):
         most = max(size for (size,) in gears_of("dynamic_batch_size", batches))
@@ -126,6 +131,14 @@ def _pictures(command: Command, block: AippBlock, picture: Sequence[int]) -> Ite
         if 0 < block.size("max_src_image_size") < needed:
             found = f"max_src_image_size: {block.size('max_src_image_size')} is too small for the largest batch, {most}"
             yield Problem(USAGE, found, f"write batch x height x width x bytes of a pixel, {needed} or more")
+
+
+def _prepared(block: AippBlock, axis: str) -> int:
+    """The height (h) or width (w) that crop and padding leave; 0 where it follows the model's own."""
+    size = block.size(f"crop_size_{axis}" if block.on("crop") else f"src_image_size_{axis}")
+    edges = ("left", "right") if axis == "w" else ("top", "bottom")
+    padding = sum(block.size(f"{edge}_padding_size") for edge in edges) if block.on("padding") else 0
+    return size and size + padding
 
 
 def _fixes_the_size(block: AippBlock) -> bool:

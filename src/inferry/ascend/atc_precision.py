@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from inferry.ascend.atc_command import Command
-from inferry.ascend.atc_files import PRECISIONS
+from inferry.ascend.atc_files import PRECISIONS, RESERVED
 from inferry.ascend.atc_problem import nearest
 from inferry.ascend.atc_rules import rule_problems
 from inferry.ascend.atc_soc import NO_FLOAT_32_EXECUTION, soc_family, soc_problems
@@ -188,12 +188,14 @@ def op_precision_mode(
         soc: The chip.
 
     Raises:
-        UsageError: As `keep_dtype`, or a value is unknown or the chip lacks it.
+        UsageError: As `keep_dtype`, or a value is unknown or reserved, or the chip lacks it.
     """
     operators = operators or {}
     for name, value in {**nodes, **operators}.items():
         if value not in PRECISIONS:
             raise UsageError(f"{name}={value}: the values are {', '.join(PRECISIONS)}")
+        if value == RESERVED:
+            raise UsageError(f"{name}={value} is reserved: use enable_float_32_execution or high_precision")
         if value == "enable_float_32_execution" and soc_family(soc) in NO_FLOAT_32_EXECUTION:
             raise UsageError(f"{name}={value} is not supported on {soc}: use high_precision")
     sections = {

@@ -6,14 +6,18 @@ reading, processing and writing are in none of them. Its throughput is ``1000 * 
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from inferry.ascend.job_manifest import JobManifest
 from inferry.ascend.job_rules import listing, output_stem
 from inferry.core.errors import RunError
+
+_LOOP: Final = ("--loop",)
+_BATCH: Final = ("--dymBatch", "--dym_batch", "--dym-batch", "-db")
+_DIMS: Final = ("--dymDims", "--dym_dims", "--dym-dims", "-dd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,20 @@ class JobSummary:
     files: tuple[SampleFiles, ...]
     args: tuple[str, ...]
 
+    def option(self, *names: str) -> str | None:
+        """The value of an option of the command line, written with ``=`` or a space; None if it was not given.
+
+        Args:
+            names: Under which ais_bench and msit know it.
+        """
+        found = None
+        # The last one counts, as it does for ais_bench's parser.
+        for word, following in zip(self.args, (*self.args[1:], ""), strict=True):
+            name, separator, value = word.partition("=")
+            if name in names:
+                found = value if separator else following
+        return found
+
 
 def summary_path(outputs: Path) -> Path:
     """Where the summary of an output folder lies: beside it."""
@@ -101,27 +119,68 @@ def read_summary(path: Path) -> JobSummary:
         raise RunError(f"{path} is no summary of ais_bench: {type(error).__name__}: {error}") from error
 
 
-def check_summary(summary: JobSummary, manifest: JobManifest) -> None:
-    """Check that ais_bench read this job's files, all of them, in this order and with the inputs in this order.
+def check_summary(summary: JobSummary, manifest: JobManifest, batch: int) -> None:
+    """Check that ais_bench ran this gear on this job's files, all of them, in this order, the inputs in this order.
+
+    Args:
+        summary: What came back.
+        manifest: Of the input folders.
+        batch: The batch size of the gear.
 
     Raises:
         RunError: It did not; the problems are listed.
     """
-    if not summary.files:
+    problems = [*_gear_problems(summary, manifest, batch)]
+    if summary.files:
+        problems += [*_count_problems(summary, batch), *_file_problems(summary, manifest)]
+    if problems:
+        raise RunError(
+            f"this summary belongs to another job or gear, or its inputs were mixed up:\n{listing(problems)}"
+        )
+
+
+def _gear_problems(summary: JobSummary, manifest: JobManifest, batch: int) -> Iterator[str]:
+    """Where the command line sets another gear."""
+    said = summary.option(*_BATCH)
+    # 0 is the option's default: not set.
+    if said is not None and said not in {"0", str(batch)}:
+        yield f"ais_bench was told the batch size {said}, the gear has {batch}"
+    if not (said := summary.option(*_DIMS)):
         return
-    problems = []
+    entries = (entry.rpartition(":") for entry in said.split(";") if entry)
+    found = {name: sizes.replace(" ", "") for name, _, sizes in entries}
+    specs = [one.spec for one in manifest.inputs]
+    wanted = {spec.name: ",".join(str(batch if isinstance(dim, str) else dim) for dim in spec.dims) for spec in specs}
+    if found != wanted:
+        expected = ";".join(f"{name}:{sizes}" for name, sizes in wanted.items())
+        yield f"ais_bench was told the sizes {said}, the gear has {expected}"
+
+
+def _count_problems(summary: JobSummary, batch: int) -> Iterator[str]:
+    """Where the NPU did not run as often as so many samples take."""
+    said = summary.option(*_LOOP) or "1"
+    if not said.isdecimal():
+        yield f"ais_bench was told --loop {said}, which is no number"
+        return
+    samples, count = len(summary.files), summary.timings.compute.count
+    wanted = math.ceil(samples / batch) * int(said)
+    if count != wanted:
+        loop = f" with --loop {said}" if said != "1" else ""
+        yield f"the model ran {count} times; {samples} samples in batches of {batch}{loop} take {wanted}"
+
+
+def _file_problems(summary: JobSummary, manifest: JobManifest) -> Iterator[str]:
+    """Where other files were read or written."""
     if len(summary.files) != len(manifest.rows):
-        problems.append(f"ais_bench read {len(summary.files)} samples, the job has {len(manifest.rows)}")
+        yield f"ais_bench read {len(summary.files)} samples, the job has {len(manifest.rows)}"
     folders = [one.folder for one in manifest.inputs]
     for index, (files, row) in enumerate(zip(summary.files, manifest.rows, strict=False)):
         read = [(Path(name).parent.name, output_stem(Path(name).name)) for name in files.infiles]
         if read != [(folder, row.stem) for folder in folders]:
-            problems.append(f"sample {index}: ais_bench read {', '.join(files.infiles)}, not {row.stem} of {folders}")
+            yield f"sample {index}: ais_bench read {', '.join(files.infiles)}, not {row.stem} of {folders}"
         written = [Path(name).stem for name in files.outfiles]
         if written != [f"{row.stem}_{output}" for output in range(len(written))]:
-            problems.append(f"sample {index}: ais_bench wrote {', '.join(files.outfiles)} for {row.stem}")
-    if problems:
-        raise RunError(f"this summary belongs to another job, or its inputs were mixed up:\n{listing(problems)}")
+            yield f"sample {index}: ais_bench wrote {', '.join(files.outfiles)} for {row.stem}"
 
 
 def _refuse(constant: str) -> float:

@@ -32,7 +32,9 @@ What this machine needs: CANN (atc), ais_bench, and an NPU. Nothing of Inferry.
 
    DEVICE=1 sh run.sh takes another NPU. AIS_BENCH="..." sh run.sh calls
    ais_bench in another way than "python3 -m ais_bench". What was compiled or
-   run before is not done again, unless FORCE=1. For another chip pack again.
+   run before, of this pack, with this CANN, on this NPU, is not done again,
+   unless FORCE=1. {RESULTS}/ of another pack is moved aside. For another chip
+   pack again.
 
 3. Take {RESULTS}.tar.gz back to the machine with the bundle, and run there:
 

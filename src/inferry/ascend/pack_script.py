@@ -28,11 +28,13 @@ class PackRun:
     Attributes:
         name: Of its output folder, unique.
         folders: Input folders in the model's order, relative to `INPUTS`.
+        files: That it must write: one for each sample and output.
         options: That set the gear.
     """
 
     name: str
     folders: tuple[str, ...]
+    files: int
     options: tuple[str, ...]
 
 
@@ -90,18 +92,38 @@ else
 fi
 # ais_bench refuses files that others may write, which unpacking may have made of them.
 chmod -R go-w . 2>/dev/null || stop 1 "these files are not yours, as ais_bench wants them: copy this folder"
+# Everything that is packed, this script included: an om and results are of one pack, and may lie here from another.
+pack="$(cksum <@CHECKSUMS@)"
+if [ -d @RESULTS@ ] && [ "$(cat @RESULTS@/logs/pack.cksum 2>/dev/null)" != "$pack" ]; then
+  aside="@RESULTS@.before.$(date -u +%Y%m%dT%H%M%SZ).$$"
+  mv @RESULTS@ "$aside" || stop 1 "@RESULTS@ is of another pack and cannot be moved to $aside"
+  say "@RESULTS@ is of another pack: it is $aside now"
+fi
 mkdir -p @RESULTS@/logs || stop 1 "$PWD/@RESULTS@/logs cannot be made: put this folder where you may write"
 # Of an earlier time: it must not be taken for what this time makes.
 rm -f @RESULTS@.tar.gz
+printf '%s\n' "$pack" >@RESULTS@/logs/pack.cksum
 
+# The likeliest place first: what set_env.sh says, then around atc itself.
+atc="$(command -v atc)"
+atc="$(readlink -f "$atc" 2>/dev/null || printf '%s' "$atc")"
+near="${atc%/*/*}"
 cann="unknown"
-for folder in "${ASCEND_HOME_PATH:-}" "${ASCEND_TOOLKIT_HOME:-}"; do
-  if [ -n "$folder" ] && [ -f "$folder/version.cfg" ]; then cann="$(tr '\n' ' ' <"$folder/version.cfg")"; fi
+for folder in "${ASCEND_TOOLKIT_HOME:-}" "${ASCEND_HOME_PATH:-}" "$near" "${near%/*}" "${near%/*/*}"; do
+  for file in "$folder/version.cfg" "$folder"/*-linux/ascend_toolkit_install.info; do
+    [ "$cann" = unknown ] && [ -n "$folder" ] && [ -f "$file" ] || continue
+    case "$file" in
+      *.cfg) stated="$(tr '\n' ' ' <"$file")" ;;
+      *) stated="$(grep '^version=' "$file")" ;;
+    esac
+    cann="${stated:-unknown}"
+  done
 done
 
 # What computes: noted where something is computed, not where all was done before.
 note_system() {
   {
+    say "pack: @JOB@"
     say "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     say "machine: $(uname -srm)"
     say "device: $DEVICE"
@@ -119,12 +141,18 @@ find_om() {
   done
 }
 
+# made_of OM: what it was made of, and with
+made_of() { say "$pack $(cksum <"$1") $cann"; }
+
+# count_files FOLDER
+count_files() { if [ -d "$1" ]; then find "$1" -type f | wc -l; else say 0; fi; }
+
 # compile STEM COMMAND...
 compile() {
   stem=$1; shift
   find_om "$stem"
-  # The om of another version of CANN is compiled again: all results are of one.
-  if [ -n "$om" ] && [ -z "$FORCE" ] && [ "$(cat "@MODEL@/$stem.compiled" 2>/dev/null)" = "$cann" ]; then
+  # What another pack, or another version of CANN, made is compiled again, and so is an om that atc did not make.
+  if [ -n "$om" ] && [ -z "$FORCE" ] && [ "$(cat "@MODEL@/$stem.compiled" 2>/dev/null)" = "$(made_of "$om")" ]; then
     say "$stem: compiled before"
     return
   fi
@@ -141,17 +169,18 @@ compile() {
   find_om "$stem"
   grep -q 'ATC run success' "$log" || stop 1 "atc does not say that it succeeded on $stem; see $log"
   [ -n "$om" ] || stop 1 "atc says that it succeeded, and there is no @MODEL@/$stem.om; see $log"
-  say "$cann" >"@MODEL@/$stem.compiled"
+  made_of "$om" >"@MODEL@/$stem.compiled"
 }
 
-# bench NAME FOLDERS OPTIONS...: runs on $om
+# bench NAME FOLDERS FILES OPTIONS...: runs on $om, which must write so many files
 bench() {
-  name=$1; folders=$2; shift 2
+  name=$1; folders=$2; files=$3; shift 3
   summary="@RESULTS@/${name}_summary.json"
-  # The results of an older om, or of another version of CANN, are not those of these.
-  made_by="@RESULTS@/logs/$name.om.cksum"
-  this="$(cksum <"$om") $cann"
-  if [ -f "$summary" ] && [ -z "$FORCE" ] && [ "$(cat "$made_by" 2>/dev/null)" = "$this" ]; then
+  # The results of another om, or of another NPU, are not those of these.
+  made_by="@RESULTS@/logs/$name.made_by"
+  this="@JOB@ $DEVICE $(made_of "$om")"
+  if [ -f "$summary" ] && [ -z "$FORCE" ] && [ "$(cat "$made_by" 2>/dev/null)" = "$this" ] &&
+    [ "$(count_files "@RESULTS@/$name")" -eq "$files" ]; then
     say "$name: run before"
     return
   fi
@@ -163,9 +192,10 @@ bench() {
   $AIS_BENCH --model "$om" --input "$folders" --output @RESULTS@ --output_dirname "$name" --outfmt BIN \
     --device "$DEVICE" "$@" >"$log" 2>&1
   code=$?
-  if [ "$code" -ne 0 ] || [ ! -f "$summary" ]; then
+  count="$(count_files "@RESULTS@/$name")"
+  if [ "$code" -ne 0 ] || [ ! -f "$summary" ] || [ "$count" -ne "$files" ]; then
     tail -n 20 "$log" >&2
-    say "$name: FAILED (exit code $code); see $log" >&2
+    say "$name: FAILED (exit code $code, $count of $files output files); see $log" >&2
     # Nothing of a failed run must be taken for a result.
     rm -rf "@RESULTS@/$name" "$summary"
     failed="$failed $name"
@@ -190,19 +220,21 @@ say "  inferry postprocess BUNDLE --outputs @RESULTS@ --job @INPUTS@ --output RU
 """
 
 
-def run_script(units: Sequence[PackUnit]) -> str:
+def run_script(units: Sequence[PackUnit], job: str) -> str:
     """The text of run.sh.
 
     Args:
         units: In the order in which they are compiled and run.
+        job: The id of the job, which the results are marked with.
     """
     lines = []
     for unit in units:
         lines.append(f"compile {shlex.join([unit.stem, *unit.command])}")
         for run in unit.runs:
             folders = ",".join(f"{INPUTS}/{folder}" for folder in run.folders)
-            lines.append(f"bench {shlex.join([run.name, folders, *run.options])}")
+            lines.append(f"bench {shlex.join([run.name, folders, str(run.files), *run.options])}")
     text = f"{_HEAD}{chr(10).join(lines)}\n{_TAIL}"
-    for name, value in (("CHECKSUMS", CHECKSUMS), ("RESULTS", RESULTS), ("MODEL", MODEL), ("INPUTS", INPUTS)):
+    values = {"CHECKSUMS": CHECKSUMS, "RESULTS": RESULTS, "MODEL": MODEL, "INPUTS": INPUTS, "JOB": job}
+    for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text

@@ -64,7 +64,7 @@ class ArtifactSession:
 
 
 def choose_artifact(model: Path, precision: str, soc: str) -> Compiled:
-    """The newest whole artifact of a graph.
+    """The newest artifact of a graph that fits; a damaged one is not passed over, for it was the last to be compiled.
 
     Args:
         model: The bundle's ONNX file.
@@ -72,23 +72,23 @@ def choose_artifact(model: Path, precision: str, soc: str) -> Compiled:
         soc: The chip that it must be compiled for, as acl names it.
 
     Raises:
-        BackendError: There is none; what there is, and the command that makes one.
+        BackendError: There is none, or its files are damaged; what there is, and the command that makes one.
         BundleError: An artifact is broken.
     """
     made = find_compiled(model, _BACKEND)
     digest = sha256_of(model)
     own = [one for one in made if one.model_sha256 == digest]
-    whole = [one for one in own if one.is_complete]
-    on_chip = [one for one in whole if one.device == soc]
+    compiled = [one for one in own if one.is_made]
+    on_chip = [one for one in compiled if one.device == soc]
     as_graph = [one for one in on_chip if not one.aipp]
     fitting = [one for one in as_graph if one.precision == precision]
     if fitting:
-        return fitting[-1]
+        return _undamaged(fitting[-1], _command(model, precision, soc))
     steps = (
         (made, "nothing is compiled"),
         (own, f"what is compiled ({_names(made)}) was made from another graph"),
-        (whole, f"what is there ({_names(own)}) was only written: atc did not run, or failed"),
-        (on_chip, f"it is compiled for {_devices(whole)}, and this chip is {soc}"),
+        (compiled, f"what is there ({_names(own)}) was only written: atc did not run, or failed"),
+        (on_chip, f"it is compiled for {_devices(compiled)}, and this chip is {soc}"),
         (as_graph, f"what is compiled ({_names(on_chip)}) takes raw pixels (--aipp), not what the graph takes"),
     )
     for left, reason in steps:
@@ -99,6 +99,13 @@ def choose_artifact(model: Path, precision: str, soc: str) -> Compiled:
         f"{model} is compiled for {' and '.join(known)}, not {precision}: ask for --precision {known[0]}. "
         f"{_command(model, precision, soc, word='Or compile')}"
     )
+
+
+def _undamaged(artifact: Compiled, command: str) -> Compiled:
+    """Read in full before it goes to a device, which would say less of what is wrong with it."""
+    if damage := artifact.damage():
+        raise BackendError(f"{artifact.folder} is damaged: {damage}. {command}")
+    return artifact
 
 
 def _command(model: Path, precision: str, soc: str, word: str = "Compile") -> str:

@@ -14,12 +14,15 @@ EXAMPLE: Final = 'inferry lint-atc -- --model=model.onnx --framework=5 --input_s
 def command(
     arguments: Annotated[list[str], typer.Argument(help="atc's own options, behind --.", metavar="-- OPTION…")],
     soc: Annotated[str | None, typer.Option(help="The chip; default: --soc_version of the command.")] = None,
+    no_model: Annotated[
+        bool, typer.Option("--no-model", help="Check the command line alone: the model's file is not here.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what atc would refuse, with its own error codes and the fix; needs no CANN."""
     from inferry.pipeline.lint import lint_atc
 
-    found = lint_atc(arguments, soc)
+    found = lint_atc(arguments, soc, look=not no_model)
     if as_json:
         console.print_json(found.to_json())
     else:

@@ -23,7 +23,8 @@ def command(
     output: Annotated[Path, typer.Option(help="Bundle to write, or ONNX file if the model is one.")],
     target: Annotated[str, typer.Option(help="What it is for: onnxruntime or ascend310p.")] = "onnxruntime",
     passes: Annotated[
-        str | None, typer.Option(help="Names, separated by commas; default: those of the target.")
+        str | None,
+        typer.Option(help="Names, separated by commas; default: those of the target. An unknown name lists all."),
     ] = None,
     sizes: Annotated[
         str | None, typer.Option(help="Fix dynamic dimensions first, such as batch=1,samples=16000.")

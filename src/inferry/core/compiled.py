@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inferry.core.errors import BundleError
-from inferry.core.files import to_json_text, write_atomic
+from inferry.core.files import sha256_of, to_json_text, write_atomic
 from inferry.core.specs import TensorSpec
 
 SCHEMA: Final = 1
@@ -30,6 +30,8 @@ class Unit:
         command: What compiles it, run in the artifact's folder.
         om: Name of the compiled file; None where it was not compiled.
         returncode: Of the compiler; None where it did not run.
+        size: Of the compiled file, in bytes; None in artifacts of older versions, where it is not checked.
+        sha256: Of the compiled file; None likewise.
     """
 
     stem: str
@@ -37,6 +39,8 @@ class Unit:
     command: tuple[str, ...]
     om: str | None = None
     returncode: int | None = None
+    size: int | None = None
+    sha256: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; `from_json` inverts it."""
@@ -46,19 +50,40 @@ class Unit:
             "command": list(self.command),
             "om": self.om,
             "returncode": self.returncode,
+            "size": self.size,
+            "sha256": self.sha256,
         }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> "Unit":
         """Inverse of `to_json`."""
         om, returncode = row["om"], row["returncode"]
+        size, sha256 = row.get("size"), row.get("sha256")
         return cls(
             stem=str(row["stem"]),
             gears=tuple({"batch": int(g["batch"]), "sizes": dict(g["sizes"])} for g in row["gears"]),
             command=tuple(map(str, row["command"])),
             om=None if om is None else str(om),
             returncode=None if returncode is None else int(returncode),
+            size=None if size is None else int(size),
+            sha256=None if sha256 is None else str(sha256),
         )
+
+    def damage(self, folder: Path, *, read: bool = False) -> str | None:
+        """What became of the compiled file, ``model.om has 1000 bytes, not 90112``; None if it is as it was made.
+
+        Args:
+            folder: Where it lies.
+            read: Whether to compare its content too, not only its size.
+        """
+        file = folder / str(self.om)
+        if self.om is None or not file.is_file():
+            return f"{self.om or self.stem} is not there"
+        if self.size is not None and (size := file.stat().st_size) != self.size:
+            return f"{self.om} has {size} bytes, not {self.size}"
+        if read and self.sha256 is not None and sha256_of(file) != self.sha256:
+            return f"the content of {self.om} is not what was compiled (sha256)"
+        return None
 
 
 @dataclass(frozen=True)
@@ -97,9 +122,19 @@ class Compiled:
         return self.folder.name
 
     @property
+    def is_made(self) -> bool:
+        """Whether every unit was compiled, whatever became of the files."""
+        return all(unit.om is not None for unit in self.units)
+
+    @property
     def is_complete(self) -> bool:
-        """Whether every unit's compiled file was made and is there."""
-        return all(unit.om is not None and (self.folder / unit.om).is_file() for unit in self.units)
+        """Whether every unit's compiled file was made and is there, of the size that it had."""
+        return all(unit.damage(self.folder) is None for unit in self.units)
+
+    def damage(self) -> str | None:
+        """What became of the compiled files, each of which is read in full; None if they are as they were made."""
+        found = (unit.damage(self.folder, read=True) for unit in self.units)
+        return next((one for one in found if one is not None), None)
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``compiled.json``."""
@@ -153,6 +188,21 @@ def write_compiled(compiled: Compiled) -> None:
     write_atomic(compiled.folder / FILE, to_json_text(compiled.to_json()))
 
 
+def renew(compiled: Compiled) -> bool:
+    """Make an artifact the newest of its bundle's, and so the one that runs where several fit.
+
+    Returns:
+        Whether another one was newer.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    if _finished(compiled.folder.parent)[-1].parent == compiled.folder:
+        return False
+    (compiled.folder / FILE).touch()
+    return True
+
+
 def find_compiled(model: Path, backend: str) -> tuple[Compiled, ...]:
     """All artifacts of a backend beside a graph, the newest last; those that were only written included.
 
@@ -163,8 +213,11 @@ def find_compiled(model: Path, backend: str) -> tuple[Compiled, ...]:
     Raises:
         BundleError: One of them is broken.
     """
-    files = (model.parent / CACHE / backend).glob(f"*/{FILE}")
+    return tuple(read_compiled(file.parent) for file in _finished(model.parent / CACHE / backend))
+
+
+def _finished(cache: Path) -> list[Path]:
+    """The descriptions of a backend's artifacts, the newest last."""
     # A folder that begins with a dot is still being made.
-    finished = [file for file in files if not file.parent.name.startswith(".")]
-    finished.sort(key=lambda file: (file.stat().st_mtime_ns, file.parent.name))
-    return tuple(read_compiled(file.parent) for file in finished)
+    finished = [file for file in cache.glob(f"*/{FILE}") if not file.parent.name.startswith(".")]
+    return sorted(finished, key=lambda file: (file.stat().st_mtime_ns, file.parent.name))

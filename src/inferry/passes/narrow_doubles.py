@@ -1,4 +1,4 @@
-"""Computing in float64 becomes computing in float32 where no constant needs more."""
+"""Computing in float64 becomes computing in float32 where no number needs more."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from inferry.core.specs import Array
 from inferry.passes.integer_ranges import IntegerRanges
+from inferry.passes.real_ranges import RealRanges
 from inferry.passes.retyping import Dtypes, Part, components, parts_of, retype
 from inferry.passes.rewriting import Declined, DeclinedError, Outcome, constant, label
 
@@ -20,10 +21,10 @@ _WHOLE: Final = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class NarrowDoubles:
-    """Connected operations on float64 become float32, unless a number among them is known to need float64.
+    """Connected operations on float64 become float32 where no number among them needs float64 or may leave float32.
 
-    Inputs that are float64 themselves are taken to be measured numbers, for which 24 bits are enough. What is made of
-    whole numbers, or becomes one, needs a bound on them.
+    For real numbers 24 bits are taken to be enough; what size they may have is in `inferry.passes.real_ranges`. What is
+    made of whole numbers, or becomes one, needs a bound on them.
     """
 
     name: str = "narrow-doubles"
@@ -31,11 +32,13 @@ class NarrowDoubles:
     def apply(self, model: ir.Model) -> Outcome:
         """See `Pass.apply`. A match is a node that computes with fewer bits."""
         ranges = IntegerRanges(model)
+        sizes = RealRanges(model, ranges)
         chosen: list[Part] = []
         declined = []
         for component in components(parts_of(model, _DTYPES)):
             try:
                 _require_narrow(component, ranges)
+                _require_bounded(component, sizes)
             except DeclinedError as reason:
                 declined.append(Declined(label(component[0].node), str(reason)))
             else:
@@ -70,6 +73,22 @@ def _require_narrow(component: Collection[Part], ranges: IntegerRanges) -> None:
                 raise DeclinedError(f"computes with {source.name}, whole numbers that may exceed 2^24")
         if part.inputs and part.node.outputs[0].dtype not in {None, *_REAL}:
             raise DeclinedError(f"ends in {part.node.outputs[0].name}, whole numbers that a rounding would change")
+
+
+def _require_bounded(component: Collection[Part], sizes: RealRanges) -> None:
+    """Decline a component with a node that may leave float32's range.
+
+    Raises:
+        DeclinedError: The first such node.
+    """
+    # A Cast to another dtype takes numbers of any size as float32 does.
+    checked = [(part, part.made() if part.node.op_type == "Cast" else part.values()) for part in component]
+    unbounded = [part for part, values in checked if any(sizes[value] is None for value in values)]
+    # Those after it are unbounded for its sake.
+    causes = [part for part in unbounded if all(sizes[value] is not None for value in part.read())]
+    for part in (causes or unbounded)[:1]:
+        node = part.node
+        raise DeclinedError(f"may leave float32's range: {label(node)} is a {node.op_type} of numbers of unknown size")
 
 
 _REAL: Final = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})

@@ -15,7 +15,7 @@ from inferry.ascend.atc_write import write_script
 from inferry.ascend.gear_set import GearSet
 from inferry.backends.ascend_model import Origin, write_origin
 from inferry.core.bundle import Bundle
-from inferry.core.compiled import CACHE, FILE, Compiled, read_compiled, write_compiled
+from inferry.core.compiled import CACHE, FILE, Compiled, read_compiled, renew, write_compiled
 from inferry.core.errors import BundleError, UsageError
 from inferry.core.files import atomic_folder, to_json_text
 from inferry.core.machine import package_version
@@ -41,6 +41,7 @@ FAILED_LOG: Final = "atc.failed.log"
 """What atc printed when it failed and an earlier om stayed."""
 
 _IDLE: Final = "atc is not on the PATH: nothing was compiled again, and what was compiled before stays"
+_RENEWED: Final = "another one was compiled after this one; where both fit, `inferry infer` runs this one now"
 _FROM_CACHE: Final = "../../../model.onnx"
 """The graph, seen from an artifact's folder: atc takes no spaces in paths, so none but relative ones are written."""
 
@@ -177,12 +178,12 @@ def _kept(model: ir.Model, options: CompileOptions) -> list[str]:
 
 
 def _cached(target: Path) -> Compiled | None:
-    """The finished artifact at its place, if there is one; a broken one is made anew."""
+    """The finished artifact at its place, if there is one and its files are whole; a broken one is made anew."""
     try:
         found = read_compiled(target) if (target / FILE).is_file() else None
     except BundleError:
         return None
-    return found if found is not None and found.is_complete else None
+    return found if found is not None and found.damage() is None else None
 
 
 def _artifact(bundle: Bundle, options: CompileOptions, draft: Draft, target: Path) -> Compiled:
@@ -209,12 +210,15 @@ def _in_cache(
     before = _cached(target)
     if before is not None and (atc is None or not force):
         idle = (_IDLE,) if force else ()
-        return replace(planned, compiled=before, cached=True, notes=(*planned.notes, *idle))
+        # The last command decides what runs, whether or not it had anything to do.
+        renewed = (_RENEWED,) if renew(before) else ()
+        return replace(planned, compiled=before, cached=True, notes=(*planned.notes, *idle, *renewed))
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as name:
         made = _make(planned, files, Path(name), atc, tell)
+        failed = made.failed  # Asked before the folder is named that still holds the earlier om.
         made = replace(made, compiled=replace(made.compiled, folder=target))
-        if before is not None and made.failed:
+        if before is not None and failed:
             shutil.copyfile(Path(name) / LOG, target / FAILED_LOG)
             return replace(made, kept=True)
         with atomic_folder(target) as finished:

@@ -1,6 +1,7 @@
 """What this machine can run, and the line that installs what it cannot."""
 
 from importlib.util import find_spec
+from typing import Final
 
 from inferry.backends.registry import backend_names, get_backend
 from inferry.core.machine import INSTALL_REFERENCE, package_version, signature
@@ -8,19 +9,27 @@ from inferry.core.protocols import Backend
 from inferry.pipeline.diagnosing.cann import cann_findings
 from inferry.pipeline.diagnosing.finding import Finding
 
+_NEEDS: Final = {"ascend": "acl"}
+"""Backends whose runtime is found by a name that others have too, and the finding that looks closer."""
+
 
 def doctor() -> list[Finding]:
     """All findings; nothing is imported that need not be."""
     findings = [Finding(name, ok=True, detail=value) for name, value in signature().items()]
-    findings += [_backend(name, get_backend(name)) for name in backend_names()]
-    return [*findings, _audio_formats(), _reference(), *cann_findings()]
+    cann = cann_findings()
+    closer = {finding.name: finding for finding in cann}
+    findings += [_backend(name, get_backend(name), closer.get(_NEEDS.get(name, ""))) for name in backend_names()]
+    return [*findings, _audio_formats(), _reference(), *cann]
 
 
-def _backend(name: str, backend: Backend) -> Finding:
+def _backend(name: str, backend: Backend, runtime: Finding | None) -> Finding:
     """What a backend says of itself; that of another package need not say what it runs on."""
     missing = backend.missing()
+    if missing is None and runtime is not None and not runtime.ok:
+        missing = f"{runtime.name}: {runtime.detail}"
     runs = getattr(backend, "runs", "")
-    return Finding(f"backend {name}", missing is None, missing or (f"ready ({runs})" if runs else "installed"))
+    state = "installed, not tried" if runtime else "ready" if runs else "installed"
+    return Finding(f"backend {name}", missing is None, missing or (f"{state} ({runs})" if runs else state))
 
 
 def _audio_formats() -> Finding:

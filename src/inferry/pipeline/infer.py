@@ -226,10 +226,11 @@ def _config(bundle: Bundle, dataset: Dataset, options: Options) -> dict[str, Any
 def _compiled_config(bundle: Bundle, options: Options) -> dict[str, Any]:
     """What may run on a backend that compiles: another artifact takes other shapes, and rounds in another way.
 
-    All of this precision are named, because only the device knows which one is for it.
+    All of this precision are named, because only the device knows which one is for it; the newest last, because it is
+    the one that runs of those that fit.
     """
     made = [one for one in find_compiled(bundle.model, options.backend) if one.precision == options.precision]
-    return {"compiled": sorted(one.key for one in made if one.is_complete)} if made else {}
+    return {"compiled": [one.key for one in made if one.is_made]} if made else {}
 
 
 def data_config(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:

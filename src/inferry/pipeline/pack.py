@@ -21,7 +21,7 @@ from inferry.core.machine import package_version
 from inferry.pipeline.comparison.cases import LIMIT
 from inferry.pipeline.compile import Compilation, CompileOptions, compile_bundle
 from inferry.pipeline.engine import Tally
-from inferry.pipeline.jobs.folder import JOB, Job
+from inferry.pipeline.jobs.folder import JOB, Job, job_id
 from inferry.pipeline.jobs.preprocess import preprocess
 from inferry.pipeline.jobs.target import JobOptions
 from inferry.pipeline.optimize import optimize
@@ -192,6 +192,7 @@ def _write(
     job = preprocess(bundle.path, data, work / INPUTS, options.job, progress)
     # What comes back is signed with it.
     job = replace(job, compiled={"device": options.soc, "precision": options.precision})
+    job = replace(job, id=job_id(job))
     write_atomic(work / INPUTS / JOB, to_json_text(job.to_json()))
     model = work / MODEL
     model.mkdir()
@@ -261,6 +262,7 @@ def _units(compilation: Compilation, job: Job) -> tuple[PackUnit, ...]:
             PackRun(
                 run.name,
                 tuple(f"{run.part.folder}/{folder}" for folder in run.part.inputs),
+                run.part.files * len(job.outputs),
                 gears.ais_bench_options(run.gear),
             )
             for run in job.runs
@@ -278,7 +280,7 @@ def _finish(work: Path, made: Pack) -> None:
     write_atomic(
         work / PACK, to_json_text({name: value for name, value in row.items() if name not in {"pack", "bytes"}})
     )
-    (work / SCRIPT).write_text(run_script(made.units), encoding="ascii")
+    (work / SCRIPT).write_text(run_script(made.units, made.job.id), encoding="ascii")
     compiled = made.compilation.compiled
     text = readme_text(made.units, compiled.device, compiled.precision, made.job.counts, version)
     (work / README).write_text(text, encoding="utf-8")

@@ -160,6 +160,11 @@ CAFFE = ["--framework=0", "--weight=w", "--soc_version=Ascend310"]
 SMALL = "--enable_small_channel=1"
 
 
+SIZED = ["--input_shape=a:1,3,192,224"]
+OPEN = ["--input_shape=a:1,3,-1,-1"]
+PADDED = "src_image_size_w: 208 left_padding_size: 16 src_image_size_h: 190 top_padding_size: 1 bottom_padding_size: 1"
+
+
 def batched(largest):
     return ["--input_shape=a:-1,3,224,224", f"--dynamic_batch_size=1,{largest}"]
 
@@ -183,6 +188,18 @@ BESIDE = [  # the file and options that break a rule, its code, and the same wit
         [SMALL, "--input_shape=a:1,8,8,4", "--input_format=NHWC", "--framework=3"],
     ),
     (block(""), [SMALL, "--input_shape=a:1,5,8,8"], "E10001", block(""), ["--input_shape=a:1,5,8,8"]),
+    (block("src_image_size_w: 256"), SIZED, "usage", block("src_image_size_w: 224"), SIZED),
+    (block("src_image_size_h: 224"), SIZED, "usage", block("src_image_size_h: 192"), SIZED),
+    (block("src_image_size_h: 224"), SIZED, "usage", block("src_image_size_h: 224"), OPEN),
+    (block(f"padding: true {WHOLE}"), SIZED, "usage", block(f"padding: true {PADDED}"), SIZED),
+    (
+        block(f"crop: true {WHOLE} crop_size_w: 192"),
+        SIZED,
+        "usage",
+        block(f"crop: true {WHOLE} crop_size_w: 224"),
+        SIZED,
+    ),
+    (block("src_image_size_w: 256"), SIZED, "usage", DYNAMIC, SIZED),
     (DYNAMIC, batched(8), "usage", DYNAMIC, batched(2)),
     (DYNAMIC.replace("150528", "602111"), batched(8), "usage", DYNAMIC.replace("150528", "602112"), batched(8)),
     (

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from inferry.ascend.atc_command import parse_command
 from inferry.ascend.atc_lint import lint
-from inferry.core.graph_facts import GraphFacts
+from inferry.core.graph_facts import GraphFacts, InputFacts
 
 BASE = ["--model=m.onnx", "--framework=5", "--output=m"]
 
@@ -25,6 +26,14 @@ FILES = [
     ("modify_mixlist", '{"black": {"to-add": []}}', '{"white-list": {"to-add": ["MatMul"]}}'),
     ("modify_mixlist", '{"black-list": {"add": []}}', '{"black-list": {"to-add": []}}'),
     ("modify_mixlist", '{"black-list": {"to-add": "Softmax"}}', '{"black-list": {"to-remove": ["Softmax"]}}'),
+    (
+        "modify_mixlist",
+        '{"black-list": {"to-add": ["Add", "Mul"]}, "white-list": {"to-add": ["Mul"]}}',
+        '{"black-list": {"to-add": ["Add"]}, "white-list": {"to-add": ["Mul"], "to-remove": ["Add"]}}',
+    ),
+    ("op_precision_mode", "[ByOpType]\nAdd=enable_hi_float_32_execution", "[ByOpType]\nAdd=keep_fp16"),
+    ("customize_dtypes", "a::InputDtype:half,OutputDtype:float", "a::InputDtype:bfloat16,OutputDtype:"),
+    ("customize_dtypes", "OpType::Add:InputDtype:float,OutputDtype:fp16", "a::InputDtype:int8,OutputDtype:uint8"),
     ("modify_mixlist", "[]", '{"black-list": {}}'),
     ("keep_dtype", "a b", "/encoder/Add\nOpType::Softmax\n"),
     ("customize_dtypes", "a:float16", "a::InputDtype:float16,float,OutputDtype:float"),
@@ -59,7 +68,7 @@ GRAPH = GraphFacts((), nodes=frozenset({"/a/Add"}), arity={"/a/Add": (2, 1)})
         ("/a/Add::InputDtype:float16,float,OutputDtype:float", []),
         ("/a/Add::InputDtype:float16,OutputDtype:float", ["E10001"]),
         ("/a/Add::InputDtype:float16,float,OutputDtype:float,float", ["E10001"]),
-        ("/b/Fused::InputDtype:float16,OutputDtype:float", []),
+        ("/b/Fused::InputDtype:float16,OutputDtype:float", ["usage"]),
         ("OpType::Add:InputDtype:float16,OutputDtype:float", []),
     ],
 )
@@ -68,6 +77,45 @@ def test_customised_types_are_as_many_as_inputs_and_outputs(tmp_path, line, code
     command = parse_command([*BASE, "--soc_version=Ascend310P3", "--customize_dtypes=file.cfg"])
     assert [problem.code for problem in lint(command, GRAPH, None, folder=tmp_path)] == codes
     assert lint(command, None, None, folder=tmp_path) == ()
+
+
+UNKNOWN = [
+    ("keep_dtype", "/a/Ad\n", "usage: --keep_dtype names the node '/a/Ad'", "/a/Add\nOpType::Add\n"),
+    (
+        "customize_dtypes",
+        "/a/Ad::InputDtype:float,float,OutputDtype:float",
+        "usage: --customize_dtypes names the node '/a/Ad'",
+        "/a/Add::InputDtype:float,float,OutputDtype:float",
+    ),
+    (
+        "op_precision_mode",
+        "[ByNodeName]\n/a/Ad=keep_fp16",
+        "usage: --op_precision_mode names the node '/a/Ad'",
+        "[ByNodeName]\n/a/Add=keep_fp16\n[ByOpType]\nAd=keep_fp16",
+    ),
+    (
+        "compression_optimize_conf",
+        "calibration:\n{\n  input_shape: x:1,8;y:1,8\n}",
+        "E10016: --compression_optimize_conf names the input 'y'",
+        "calibration:\n{\n  input_shape: x:1,8\n}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("option", "broken", "message", "whole"), UNKNOWN)
+def test_names_are_looked_up_in_the_graph(tmp_path, option, broken, message, whole):
+    command = parse_command([*BASE, "--soc_version=Ascend310P3", f"--{option}=file.cfg"])
+    graph = replace(GRAPH, inputs=(InputFacts("x", (1, 8), "FLOAT"),))
+
+    def said(text, facts):
+        (tmp_path / "file.cfg").write_text(text, encoding="utf-8")
+        return [str(problem) for problem in lint(command, facts, None, folder=tmp_path)]
+
+    (problem,) = said(broken, graph)
+    assert problem.startswith(message)
+    assert "the nearest is /a/Add; keep it only where" in problem or "there are x" in problem
+    assert said(whole, graph) == []
+    assert said(broken, None) == []
 
 
 @pytest.mark.parametrize(("kept", "codes"), [("/a/Add\n/b/Mul", ["usage"]), ("/b/Mul", []), ("OpType::Add", [])])

@@ -29,6 +29,7 @@ GEARS = [
     ([BATCH, "input_shape=a:-1,3;b:"], "E10012", [BATCH, "input_shape=a:-1,3;b:1"]),
     ([BATCH, "input_shape=a:-1,-1"], "E10018", [BATCH, "input_shape=a:-1,1"]),
     ([BATCH, "input_shape=a:3,-1"], "E10031", [BATCH, "input_shape=a:-1,1"]),
+    ([BATCH, "input_shape=a:-1,3;ids:1,-1"], "usage", [BATCH, "input_shape=a:-1,3;ids:1,8"]),
     ([BATCH, "input_shape=a:1,3"], "E10031", [BATCH, "input_shape=a:-1,3"]),
     (["dynamic_batch_size=1;2", "input_shape=a:-1"], "E10003", ["dynamic_batch_size=1,2,", "input_shape=a:-1"]),
     (["dynamic_batch_size=1", "input_shape=a:-1"], "E10035", ["dynamic_batch_size=1,2", "input_shape=a:-1"]),

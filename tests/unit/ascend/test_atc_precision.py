@@ -93,6 +93,10 @@ REFUSED = [
         lambda: op_precision_mode(GRAPH, {"a/Add": "enable_float_32_execution"}, soc=SOC),
         "not supported on Ascend310P3: use high_precision",
     ),
+    (
+        lambda: op_precision_mode(GRAPH, {"a/Add": "enable_hi_float_32_execution"}, soc="Ascend910B3"),
+        "enable_hi_float_32_execution is reserved",
+    ),
     (lambda: modify_mixlist(black=MixList()), "changes nothing"),
     (lambda: modify_mixlist(white=MixList(["Add"], ["Sub", "Add"])), "Add cannot come into the white-list and leave"),
     (lambda: modify_mixlist(black=MixList(add=["Add"]), white=MixList(add=["Add"])), "Add cannot be added to"),

@@ -1,8 +1,14 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from inferry.ascend.atc_command import parse_command
 from inferry.ascend.atc_lint import lint
+from inferry.ascend.atc_precision import Dtypes, customize_dtypes, op_precision_mode
 from inferry.ascend.atc_soc import RESTRICTIONS, soc_family
+from inferry.core.errors import UsageError
+from inferry.core.graph_facts import GraphFacts
 
 BASE = {"model": "m.onnx", "framework": "5", "output": "m", "soc_version": "Ascend310P3"}
 
@@ -120,6 +126,38 @@ def test_what_a_chip_lacks(option, missing):
 )
 def test_what_a_chip_has(option, chip):
     assert found(option, f"soc_version={chip}") == []
+
+
+def row(start):
+    """The families in the cells of a row of the table of chips."""
+    text = Path(__file__).parents[3].joinpath("docs", "ascend-recipes.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| {re.escape(start)}.*$", text, re.MULTILINE)
+    return [set(cell.strip().replace("Ascend035", "035").split(", ")) for cell in line.split("|")[2:4]]
+
+
+GRAPH = GraphFacts((), nodes=frozenset({"a"}), arity={"a": (1, 1)})
+BFLOAT16 = Dtypes(("bfloat16",), ("bfloat16",))
+
+
+@pytest.mark.parametrize(("family", "chip"), CHIPS.items())
+@pytest.mark.parametrize(
+    ("start", "write"),
+    [
+        ("`bfloat16` in", lambda chip: customize_dtypes(GRAPH, {"a": BFLOAT16}, soc=chip)),
+        (
+            "`--op-precision …=",
+            lambda chip: op_precision_mode(GRAPH, {"a": "enable_float_32_execution"}, soc=chip),
+        ),
+    ],
+)
+def test_the_table_of_chips_is_true(family, chip, start, write):
+    accepting, refusing = row(start)
+    assert (family in accepting) != (family in refusing)
+    if family in accepting:
+        assert write(chip).nodes == {"a"}
+    else:
+        with pytest.raises(UsageError, match=chip):
+            write(chip)
 
 
 def test_gears_are_no_free_shapes():

@@ -91,7 +91,7 @@ def test_every_batch_size_and_format(ais_bench, tmp_path, batch, fmt):
     folder = ais_bench.run(model, argument(manifest, tmp_path / "job"), tmp_path / "out", outfmt=fmt)
     require_same(list(read_outputs(folder, manifest, OUTPUTS)), given, fmt)
     summary = read_summary(summary_path(folder))
-    check_summary(summary, manifest)
+    check_summary(summary, manifest, batch)
     runs = -(-7 // batch)
     assert summary.timings.compute.count == len(summary.timings.durations) == runs
     assert summary.timings.compute.mean == pytest.approx(np.mean(summary.timings.durations))
@@ -117,7 +117,7 @@ def test_the_pipeline_lists_no_files(ais_bench, tmp_path, threads):
     folder = ais_bench.run(model, taken, tmp_path / "out", pipeline=True, threads=threads)
     require_same(list(read_outputs(folder, manifest, OUTPUTS)), given)
     summary = read_summary(summary_path(folder))
-    check_summary(summary, manifest)
+    check_summary(summary, manifest, 1)
     assert summary.files == ()
     assert len(summary.timings.intervals) == (3 if threads > 1 else 0)
     assert (summary.timings.compute.p99 is None) == (threads > 1)
@@ -222,7 +222,7 @@ def test_all_families(ais_bench, bundles, tmp_path, family):
     manifest = write_inputs(tmp_path / "job", [compiled(spec) for spec in inputs], given)
     model = ais_bench.OfflineModel(bundle.model, {spec.name: (2, *compiled(spec).dims[1:]) for spec in inputs})
     folder = ais_bench.run(model, argument(manifest, tmp_path / "job"), tmp_path / "out")
-    check_summary(read_summary(summary_path(folder)), manifest)
+    check_summary(read_summary(summary_path(folder)), manifest, 2)
     session = ort.InferenceSession(str(bundle.model), providers=["CPUExecutionProvider"])
     for (_, found), (_, arrays) in zip(read_outputs(folder, manifest, outputs), given, strict=True):
         alone = session.run(None, {name: value[None] for name, value in arrays.items()})

@@ -109,12 +109,18 @@ def entry(infiles, outfiles=("out/000000_0.bin", "out/000000_1.bin")):
     return {"infiles": list(infiles), "outfiles": list(outfiles)}
 
 
+def once(files, *words, count=1):
+    """A summary of `count` executions."""
+    times = {"NPU_compute_time": {"mean": 2.0, "count": count}, "npu_compute_time_list": [2.0] * count}
+    return content(filesinfo=files, args=["ais_bench", *words], **times)
+
+
 GOOD = ("in/00_x/000000.bin", "in/01_n/000000.bin")
 
 
 def test_its_files_are_those_of_the_job(tmp_path, manifest):
-    check_summary(read_summary(written(tmp_path, content(filesinfo={"0": entry(GOOD)}))), manifest)
-    check_summary(read_summary(written(tmp_path, several())), manifest)
+    check_summary(read_summary(written(tmp_path, once({"0": entry(GOOD)}))), manifest, 1)
+    check_summary(read_summary(written(tmp_path, several())), manifest, 1)
 
 
 @pytest.mark.parametrize(
@@ -128,4 +134,80 @@ def test_its_files_are_those_of_the_job(tmp_path, manifest):
 )
 def test_the_files_of_another_job(tmp_path, manifest, files, message):
     with pytest.raises(RunError, match=message):
-        check_summary(read_summary(written(tmp_path, content(filesinfo=files))), manifest)
+        check_summary(read_summary(written(tmp_path, once(files))), manifest, 1)
+
+
+@pytest.fixture
+def five(tmp_path):
+    specs = [TensorSpec("x", "float32", ("batch", 3)), TensorSpec("n", "int64", ("batch",))]
+    return write_inputs(
+        tmp_path / "five", specs, [(str(one), {"x": np.zeros(3, np.float32), "n": np.array(1)}) for one in range(5)]
+    )
+
+
+FIVE = {
+    str(one): entry(
+        [f"in/00_x/{one:06d}.bin", f"in/01_n/{one:06d}.bin"], [f"out/{one:06d}_0.bin", f"out/{one:06d}_1.bin"]
+    )
+    for one in range(5)
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ((), 3),
+        (("--loop", "4"), 12),
+        (("--loop=4", "--dymBatch=2"), 12),
+        (("-db", "2"), 3),
+        (("--dym-batch", "4", "--dym-batch", "2"), 3),
+        (("--dymBatch", "0"), 3),
+        (("--dymDims", "x:2,3;n:2"), 3),
+        (("-dd=n:2;x:2,3",), 3),
+    ],
+)
+def test_a_summary_of_this_gear(tmp_path, five, words, count):
+    check_summary(read_summary(written(tmp_path, once(FIVE, *words, count=count))), five, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "message"),
+    [
+        ((), 5, "the model ran 5 times; 5 samples in batches of 2 take 3"),
+        ((), 2, "the model ran 2 times"),
+        (("--loop", "4"), 3, "the model ran 3 times; 5 samples in batches of 2 with --loop 4 take 12"),
+        (("--loop=many",), 3, "--loop many, which is no number"),
+        *(
+            ((*spelt,), 3, "told the batch size 4, the gear has 2")
+            for spelt in [
+                ("--dymBatch", "4"),
+                ("--dymBatch=4",),
+                ("--dym-batch", "4"),
+                ("--dym_batch=4",),
+                ("-db", "4"),
+                ("--dymBatch=2", "--dymBatch=4"),
+            ]
+        ),
+        *(
+            ((*spelt,), 3, "told the sizes x:2,4;n:2, the gear has x:2,3;n:2")
+            for spelt in [
+                ("--dymDims", "x:2,4;n:2"),
+                ("--dymDims=x:2,4;n:2",),
+                ("--dym-dims", "x:2,4;n:2"),
+                ("--dym_dims=x:2,4;n:2",),
+                ("-dd", "x:2,4;n:2"),
+            ]
+        ),
+        (("--dymDims", "x:4,3;n:4"), 3, "told the sizes x:4,3;n:4"),
+        (("--dymDims", "x:2,3"), 3, "told the sizes x:2,3, "),
+        (("--dymDims", "x"), 3, "told the sizes x, "),
+    ],
+)
+def test_a_summary_of_another_gear(tmp_path, five, words, count, message):
+    with pytest.raises(RunError, match=message):
+        check_summary(read_summary(written(tmp_path, once(FIVE, *words, count=count))), five, 2)
+
+
+def test_the_gear_is_checked_where_no_samples_are_listed(tmp_path, five):
+    with pytest.raises(RunError, match="told the batch size 4"):
+        check_summary(read_summary(written(tmp_path, once({}, "-db", "4", count=5))), five, 1)

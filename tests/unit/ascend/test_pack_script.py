@@ -15,14 +15,17 @@ echo "atc $*" >>../calls
 [ -f ../atc.fails ] && { echo "E10018: wrong"; exit "$(cat ../atc.fails)"; }
 [ -f ../atc.silent ] || echo "ATC run success, welcome to the next use."
 for word in "$@"; do case "$word" in --output=*) stem="${word#--output=}" ;; esac; done
-[ -f ../atc.empty ] || echo om >"$stem$(cat ../atc.suffix 2>/dev/null).om"
+om="$stem$(cat ../atc.suffix 2>/dev/null).om"
+[ -f ../atc.empty ] || cat model.onnx ../atc.makes >"$om" 2>/dev/null || true
 """
 BENCH = r"""#!/bin/sh
 [ "$1" = --help ] && exit 0
 echo "ais_bench $*" >>calls
 while [ $# -gt 0 ]; do case "$1" in --output_dirname) name=$2 ;; --output) out=$2 ;; esac; shift; done
 mkdir -p "$out/$name"
-echo outputs >"$out/$name/000000_0.bin"
+for file in 000000_0 000000_1; do echo outputs >"$out/$name/$file.bin"; done
+[ -f "$name.loses" ] && rm "$out/$name/000000_1.bin"
+[ -f "$name.adds" ] && echo outputs >"$out/$name/000001_0.bin"
 [ -f "$name.fails" ] && { echo broken; exit 3; }
 [ -f "$name.interrupts" ] && { kill -INT "$PPID"; exit 0; }
 [ -f "$name.nothing" ] || echo '{}' >"$out/${name}_summary.json"
@@ -33,11 +36,12 @@ UNITS = (
         "model",
         ("atc", "--model=model.onnx", "--output=model", "--input_shape=a:1,2;b:1"),
         (
-            PackRun("long_b1", ("long/00_a", "long/01_b"), ("--dymDims", "a:1,2;b:1")),
-            PackRun("long_b4", ("long/00_a", "long/01_b"), ("--dymDims", "a:4,2;b:4")),
+            PackRun("long_b1", ("long/00_a", "long/01_b"), 2, ("--dymDims", "a:1,2;b:1")),
+            PackRun("long_b4", ("long/00_a", "long/01_b"), 2, ("--dymDims", "a:4,2;b:4")),
         ),
     ),
 )
+JOB = "0123abcd"
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def pack(tmp_path):
     folder = tmp_path / "pack"
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "model.onnx").write_text("graph")
-    (folder / "run.sh").write_text(run_script(UNITS))
+    (folder / "run.sh").write_text(run_script(UNITS, JOB))
     seal(folder)
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -56,11 +60,11 @@ def pack(tmp_path):
     return folder
 
 
-def seal(folder):
+def seal(folder, *more):
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "SHA256SUMS"
+        if path.is_file() and str(path.relative_to(folder)) in {"run.sh", "model/model.onnx", *more}
     ]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
@@ -80,7 +84,7 @@ def calls(folder):
 
 def test_shellcheck_finds_nothing(tmp_path):
     file = tmp_path / "run.sh"
-    file.write_text(run_script(UNITS))
+    file.write_text(run_script(UNITS, JOB))
     checker = Path(sys.executable).with_name("shellcheck")
     found = subprocess.run([checker, "--shell=sh", file], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (0, "")
@@ -99,7 +103,11 @@ def test_it_compiles_once_and_runs_every_gear(pack):
     ]
     assert "throughput" in done.stdout
     assert (pack / "results.tar.gz").is_file()
-    assert "device: 3" in (pack / "results" / "system.txt").read_text()
+    system = (pack / "results" / "system.txt").read_text().splitlines()
+    assert {"device: 3", f"pack: {JOB}"} <= set(system)
+    made_by = sorted((pack / "results" / "logs").glob("*.made_by"))
+    assert [file.name for file in made_by] == ["long_b1.made_by", "long_b4.made_by"]
+    assert all(file.read_text().startswith(f"{JOB} 3 ") for file in made_by)
 
 
 def test_what_is_done_is_not_done_again_unless_forced(pack):
@@ -111,11 +119,47 @@ def test_what_is_done_is_not_done_again_unless_forced(pack):
     assert calls(pack) == first * 2
 
 
-def test_results_of_another_om_are_made_again(pack):
+def test_an_om_that_atc_did_not_make_is_compiled_again(pack):
     run(pack)
+    made = (pack / "model" / "model.om").read_text()
     (pack / "model" / "model.om").write_text("another")
     assert run(pack).returncode == 0
+    assert (pack / "model" / "model.om").read_text() == made
+    # The same om gives the same results: they stay.
+    assert [line.split()[0] for line in calls(pack)] == ["atc", *["ais_bench"] * 2, "atc"]
+
+
+def test_results_of_another_om_are_made_again(pack):
+    run(pack)
+    (pack / "atc.makes").write_text("another")
+    (pack / "model" / "model.om").unlink()
+    assert run(pack).returncode == 0
+    assert [line.split()[0] for line in calls(pack)] == ["atc", "ais_bench", "ais_bench"] * 2
+
+
+@pytest.mark.parametrize("changed", ["model/model.onnx", "inputs/long/00_a/000000.bin"])
+def test_what_lies_there_of_another_pack_is_neither_taken_nor_lost(pack, changed):
+    """As where two packs of one name are unpacked over each other."""
+    assert run(pack).returncode == 0
+    first = calls(pack)
+    (pack / changed).parent.mkdir(parents=True, exist_ok=True)
+    (pack / changed).write_text("another")
+    seal(pack, changed)
+    done = run(pack)
+    assert done.returncode == 0, done.stderr
+    assert calls(pack) == first * 2
+    (aside,) = pack.glob("results.before.*")
+    assert f"it is {aside.name} now" in done.stdout
+    assert (aside / "long_b1" / "000000_0.bin").is_file()
+    assert run(pack).returncode == 0
+    assert calls(pack) == first * 2
+
+
+def test_another_npu_runs_again_and_compiles_nothing(pack):
+    run(pack, DEVICE="0")
+    assert run(pack, DEVICE="5").returncode == 0
     assert [line.split()[0] for line in calls(pack)] == ["atc", *["ais_bench"] * 4]
+    assert "--device 5 " in calls(pack)[-1]
 
 
 def test_an_om_that_is_named_after_the_system_is_found(pack):
@@ -142,7 +186,7 @@ def test_a_success_of_atc_is_not_believed_without_its_words_and_its_file(pack, l
     assert len(calls(pack)) == 1
 
 
-@pytest.mark.parametrize("how", ["fails", "nothing"])
+@pytest.mark.parametrize("how", ["fails", "nothing", "loses", "adds"])
 def test_a_gear_that_fails_is_named_and_the_others_run(pack, how):
     (pack / f"long_b1.{how}").touch()
     done = run(pack)
@@ -150,7 +194,9 @@ def test_a_gear_that_fails_is_named_and_the_others_run(pack, how):
     assert "failed: long_b1" in done.stderr
     assert (pack / "results" / "long_b4_summary.json").is_file()
     assert not (pack / "results" / "long_b1").exists(), "what a failed run wrote is no result"
+    assert not (pack / "results" / "long_b1_summary.json").exists()
     assert not (pack / "results.tar.gz").exists()
+    assert {"loses": "1 of 2", "adds": "3 of 2"}.get(how, "of 2") in done.stderr
     (pack / f"long_b1.{how}").unlink()
     assert run(pack).returncode == 0
     assert [line.split("--output_dirname ")[1].split()[0] for line in calls(pack)[1:]] == [
@@ -231,10 +277,41 @@ def test_another_version_of_cann_compiles_and_runs_again(pack):
     assert "cann: [8.5]" in (pack / "results" / "system.txt").read_text()
 
 
+def test_the_other_file_of_cann_that_states_its_version_is_read_too(pack):
+    info = pack.parent / "cann" / "aarch64-linux" / "ascend_toolkit_install.info"
+    info.parent.mkdir(parents=True)
+    info.write_text("package_name=Ascend-cann-toolkit\nversion=8.0.RC2\n")
+    cann = str(pack.parent / "cann")
+    assert run(pack, ASCEND_HOME_PATH=cann).returncode == 0
+    first = calls(pack)
+    assert "cann: version=8.0.RC2\n" in (pack / "results" / "system.txt").read_text()
+    info.write_text("package_name=Ascend-cann-toolkit\nversion=8.0.RC3\n")
+    assert run(pack, ASCEND_HOME_PATH=cann).returncode == 0
+    assert calls(pack) == first * 2
+
+
+def test_cann_is_found_around_atc(pack):
+    real = pack.parent / "toolkit" / "x86_64-linux" / "bin" / "atc"
+    real.parent.mkdir(parents=True)
+    (pack.parent / "bin" / "atc").rename(real)
+    (pack.parent / "bin" / "atc").symlink_to(real)
+    (pack.parent / "toolkit" / "version.cfg").write_text("[8.0]\n")
+    assert run(pack).returncode == 0
+    assert "cann: [8.0]" in (pack / "results" / "system.txt").read_text()
+
+
+def test_results_that_are_not_whole_any_more_are_made_again(pack):
+    run(pack)
+    (pack / "results" / "long_b4" / "000000_1.bin").unlink()
+    assert run(pack).returncode == 0
+    assert [line.split()[0] for line in calls(pack)] == ["atc", *["ais_bench"] * 3]
+    assert (pack / "results" / "long_b4" / "000000_1.bin").is_file()
+
+
 def test_what_is_noted_of_the_machine_is_from_the_last_time_that_something_ran(pack):
-    run(pack, DEVICE="1")
-    assert run(pack, DEVICE="2").returncode == 0
-    assert "device: 1" in (pack / "results" / "system.txt").read_text()
+    run(pack)
+    assert run(pack, AIS_BENCH=str(pack.parent / "bin" / "ais_bench")).returncode == 0
+    assert "ais_bench: ais_bench\n" in (pack / "results" / "system.txt").read_text()
 
 
 def test_another_folder_of_the_same_name_is_not_entered(pack):

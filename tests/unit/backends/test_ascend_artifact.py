@@ -95,6 +95,18 @@ def test_a_command_that_did_not_run_is_no_om(made, artifact, open_bundled):
         open_bundled(made)
 
 
+@pytest.mark.parametrize("cut", [1000, None])
+def test_a_damaged_om_is_refused_with_the_reason(made, artifact, open_bundled, cut):
+    om = artifact.folder / artifact.units[0].om
+    whole = om.read_bytes()
+    om.write_bytes(whole[:cut] if cut else bytes(reversed(whole)))
+    told = f"model.om has 1000 bytes, not {len(whole)}" if cut else r"the content of model.om is not .*\(sha256\)"
+    with pytest.raises(BackendError, match=rf"{artifact.key} is damaged: {told}\. Compile it: inferry compile"):
+        open_bundled(made)
+    om.write_bytes(whole)
+    assert open_bundled(made).signature()["om"] == artifact.key
+
+
 def test_a_broken_artifact_is_named(made, artifact, open_bundled):
     (artifact.folder / "compiled.json").write_text("{")
     with pytest.raises(BundleError, match=rf"{artifact.key}.*is broken"):

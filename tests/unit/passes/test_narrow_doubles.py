@@ -12,6 +12,15 @@ from onnx_ir.passes.common import ShapeInferencePass
 from inferry.passes.narrow_doubles import NarrowDoubles
 
 WEIGHTS = {"half": 0.5, "tenth": [0.1, 0.2], "huge": 1e39, "stamp": 1.6e9 + 1, "infinite": -np.inf, "power": 2.0**40}
+WEIGHTS |= {
+    "lowest": float(np.finfo(np.float32).min),
+    "one": 1.0,
+    "two": 2.0,
+    "eps": 1e-5,
+    "dust": 1e-300,
+    "tiny": 1e-3,
+    "loud": 2.0**70,
+}
 
 
 def proto_of(body, inputs="float[n] x", outputs="y"):
@@ -43,6 +52,24 @@ NARROWED = {
     "filled": (
         """s = Shape (x) c = ConstantOfShape <value = double[1] {0.5}> (s) d = Cast <to = 11> (x) m = Mul (c, d)
         y = Cast <to = 1> (m)""",
+        "y",
+        [],
+    ),
+    "a mask": (
+        """c = Less (x, x) b = Cast <to = 11> (c) i = Sub (one, b) m = Mul (i, lowest) d = Cast <to = 11> (x)
+        a = Add (d, m) y = Cast <to = 1> (a)""",
+        "y",
+        [],
+    ),
+    "bounded before it is squared": (
+        """d = Cast <to = 11> (x) t = Tanh (d) m = Mul (t, t) a = Add (m, eps) r = Sqrt (a) n = Div (t, r)
+        y = Cast <to = 1> (n)""",
+        "y",
+        [],
+    ),
+    "a mean": ("d = Cast <to = 11> (x) m = ReduceMean <axes = [0]> (d) s = Sub (d, m) y = Cast <to = 1> (s)", "y", []),
+    "clipped before it is raised": (
+        "d = Cast <to = 11> (x) k = Clip (d, tiny, two) p = Pow (k, two) l = Log (p) y = Cast <to = 1> (l)",
         "y",
         [],
     ),
@@ -98,6 +125,49 @@ STAYING = {
     "d = Cast <to = 11> (n) y = Mul (d, half)": "computes with n, whole numbers that may exceed 2^24",
     "m = Mul (w, half) y = Cast <to = 7> (m)": "ends in y, whole numbers that a rounding would change",
 }
+
+
+UNBOUNDED = {
+    "m = Mul (d, d) e = Sqrt (m)": "Mul",
+    "m = Pow (d, two) e = Sqrt (m)": "Pow",
+    "m = Exp (d) e = Log (m)": "Exp",
+    "m = Mul (d, loud) e = Div (m, loud)": "Mul",
+    "a = Abs (d) m = Add (a, dust) e = Div (one, m)": "Div",
+    "t = Tanh (d) m = Mul (t, t) e = Sqrt (m)": "Sqrt",
+    "s = Sigmoid (d) e = Log (s)": "Log",
+    "s = Sub (d, tiny) e = Div (one, s)": "Div",
+    "s = ReduceMean (d) e = Log (s)": "Log",
+    "m = ReduceSumSquare (d) e = Sqrt (m)": "ReduceSumSquare",
+}
+
+
+@pytest.mark.parametrize("body", UNBOUNDED)
+def test_numbers_that_may_leave_the_range_stay_double(body):
+    outcome = applied(proto_of(f"d = Cast <to = 11> (x) {body} y = Cast <to = 1> (e)"))
+    (declined,) = outcome.declined
+    assert declined.reason.startswith("may leave float32's range: ")
+    assert declined.reason.endswith(f" is a {UNBOUNDED[body]} of numbers of unknown size")
+    assert {"Cast", UNBOUNDED[body]} <= set(doubles(outcome))
+
+
+@pytest.mark.parametrize("size", [1e30, 1e-30])
+@pytest.mark.parametrize("body", ["m = Mul (d, d) e = Sqrt (m)", "m = Div (one, d) e = Div (one, m)"])
+def test_answers_are_the_same_for_great_and_small_numbers(body, size, same_answers):
+    proto = proto_of(f"d = Cast <to = 11> (x) {body} y = Cast <to = 1> (e)")
+    outcome = applied(proto)
+    assert same_answers(proto, outcome.model, {"x": np.array([size], np.float32)}) <= 1e-6 * size
+
+
+def test_what_another_graph_makes_is_of_unknown_size():
+    branches = (
+        "then_branch = t () => (double[n] p) { p = Mul (d, huge) }, else_branch = e () => (double[n] q) { q = Neg (d) }"
+    )
+    body = f"d = Cast <to = 11> (x) r = If (c) <{branches}> o = Mul (r, half) y = Cast <to = 1> (o)"
+    reasons = {one.reason for one in applied(proto_of(body, "float[n] x, bool c")).declined}
+    assert reasons == {
+        "computes with huge, which exceeds float32",
+        "may leave float32's range: o is a Mul of numbers of unknown size",
+    }
 
 
 @pytest.mark.parametrize("body", STAYING)

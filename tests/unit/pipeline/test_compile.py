@@ -128,6 +128,38 @@ def test_a_second_identical_compile_is_found_in_the_cache(bundle, atc):
     assert len(calls.read_text(encoding="utf-8").splitlines()) == 2
 
 
+@pytest.mark.parametrize("content", ["o", "mo\n"])
+def test_an_om_that_was_damaged_is_compiled_again(bundle, atc, content):
+    atc(GOOD)
+    om = compile_bundle(bundle, OPTIONS).compiled.folder / "model.om"
+    om.write_text(content, encoding="utf-8")
+    again = compile_bundle(bundle, OPTIONS)
+    assert (again.ran, again.cached, again.failed) == (True, False, False)
+    assert om.read_text(encoding="utf-8") == "om\n"
+
+
+def test_an_om_of_another_size_takes_the_place_of_the_earlier_one(bundle, atc):
+    atc(GOOD)
+    compile_bundle(bundle, OPTIONS)
+    atc(GOOD.replace("echo om", "echo longer"))
+    made = compile_bundle(bundle, OPTIONS, force=True)
+    assert (made.ran, made.failed, made.kept) == (True, False, False)
+    assert (made.compiled.folder / "model.om").read_text(encoding="utf-8") == "longer\n"
+    assert read_compiled(made.compiled.folder).units[0].size == len("longer\n")
+
+
+def test_the_last_command_decides_which_om_runs(bundle, atc):
+    atc(GOOD)
+    first = compile_bundle(bundle, OPTIONS).compiled
+    other = compile_bundle(bundle, replace(OPTIONS, batch_sizes=(1, 2))).compiled
+    assert [one.key for one in artifacts(bundle)] == [first.key, other.key]
+    again = compile_bundle(bundle, OPTIONS)
+    assert again.cached
+    assert "`inferry infer` runs this one now" in again.notes[-1]
+    assert [one.key for one in artifacts(bundle)] == [other.key, first.key]
+    assert again.notes[:-1] == compile_bundle(bundle, OPTIONS).notes, "the newest needs no such words"
+
+
 def test_what_was_only_written_is_compiled_once_atc_is_there(bundle, atc):
     written = compile_bundle(bundle, OPTIONS, run=False)
     atc(GOOD)

@@ -1,6 +1,8 @@
+import pytest
 import soundfile
 
 from inferry.pipeline import doctor as doctor_module
+from inferry.pipeline.diagnosing.finding import Finding
 from inferry.pipeline.doctor import doctor
 
 
@@ -49,6 +51,21 @@ def test_a_backend_is_not_said_to_be_what_another_is(monkeypatch):
 def test_cann_is_looked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (by_name()["atc"].ok, by_name()["npu-smi"].ok) == (False, False)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_runtime_that_was_only_found_is_not_ready(monkeypatch, ok):
+    monkeypatch.setattr(doctor_module, "cann_findings", lambda: [Finding("acl", ok, "found somewhere")])
+    monkeypatch.setattr(doctor_module, "backend_names", lambda: ["ascend", "onnxruntime"])
+    monkeypatch.setattr(doctor_module, "get_backend", lambda _: Found())
+    found = by_name()
+    expected = "installed, not tried (npu)" if ok else "acl: found somewhere"
+    assert (found["backend ascend"].ok, found["backend ascend"].detail) == (ok, expected)
+    assert found["backend onnxruntime"].detail == "ready (npu)"
+
+
+class Found(FromOutside):
+    runs = "npu"
 
 
 def test_torchaudio_beside_transformers_is_a_problem(monkeypatch):

@@ -70,6 +70,23 @@ def test_what_comes_back_is_signed_with_what_was_packed(made):
     assert (row["soc"], row["precision"], row["counts"]["samples"]) == ("Ascend310P3", "fp32", 5)
 
 
+def test_results_are_marked_as_of_this_pack(made, tiny_bundle, data, tmp_path):
+    job = read_job(made.path / "inputs")
+    assert f'say "pack: {job.id}"\n' in (made.path / "run.sh").read_text()
+    half = pack(tiny_bundle.path, data, tmp_path / "half", replace(PLAIN, precision="fp16"))
+    one = pack(tiny_bundle.path, data, tmp_path / "one", replace(PLAIN, job=replace(PLAIN.job, limit=1)))
+    again = pack(tiny_bundle.path, data, tmp_path / "again", PLAIN)
+    assert len({job.id, half.job.id, one.job.id}) == 3
+    assert again.job.id == made.job.id == job.id
+
+
+def test_the_script_knows_how_many_files_come_out(made):
+    outputs = len(made.job.outputs)
+    files = {run.name: run.files for unit in made.units for run in unit.runs}
+    assert files == {run.name: run.part.files * outputs for run in made.job.runs}
+    assert sum(run.files for run in made.units[0].runs if run.name.endswith("_b4")) == 5 * outputs
+
+
 def test_the_readme_names_every_run_and_fits_a_terminal(made):
     text = (made.path / "README.txt").read_text()
     assert all(run.name in text for unit in made.units for run in unit.runs)

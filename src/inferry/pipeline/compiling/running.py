@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from inferry.ascend.atc_log import Reading, read_log
 from inferry.core.compiled import Unit
+from inferry.core.files import sha256_of
 
 LOG: Final = "atc.log"
 _PATIENCE: Final = 5.0
@@ -35,7 +36,8 @@ def run_unit(unit: Unit, folder: Path, atc: str) -> Ran:
         atc: The program.
 
     Returns:
-        The unit with its exit code, and with its om only where atc ended well, said so, and the file is there.
+        The unit with its exit code, and with its om, the om's size and its digest only where atc ended well, said so,
+        and the file is there.
     """
     log = folder / LOG
     with log.open("ab") as file:
@@ -44,7 +46,11 @@ def run_unit(unit: Unit, folder: Path, atc: str) -> Ran:
     returncode = _run((atc, *unit.command[1:]), folder, log)
     reading = read_log(log.read_bytes()[begin:].decode("utf-8", errors="replace"))
     om = find_om(folder, unit.stem) if returncode == 0 and reading.success else None
-    return Ran(replace(unit, returncode=returncode, om=om), reading)
+    ended = replace(unit, returncode=returncode, om=om)
+    if om is not None:
+        made = folder / om
+        ended = replace(ended, size=made.stat().st_size, sha256=sha256_of(made))
+    return Ran(ended, reading)
 
 
 def find_om(folder: Path, stem: str) -> str | None:

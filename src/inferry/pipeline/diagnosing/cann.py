@@ -3,7 +3,11 @@
 Files are read and programs are looked up; only ``npu-smi info`` is run, and not for long. Where CANN says its version,
 and how ``npu-smi`` writes its table, is known from its documentation and public logs:
 ``/usr/local/Ascend/ascend-toolkit/latest/version.cfg`` has ``toolkit_running_version=[7.3.0.1.231:8.0.RC2]``,
-``<root>/<arch>-linux/ascend_toolkit_install.info`` has ``version=8.0.RC2``.
+``<root>/<arch>-linux/ascend_toolkit_install.info`` has ``version=8.0.RC2``. The module acl is a shared object, in older
+versions at ``<root>/pyACL/python/site-packages/acl/acl.so``, in newer ones at ``<root>/python/site-packages/acl.so``.
+
+A name alone proves nothing: Debian has a game called atc, and anyone may call a module acl. So a thing is said to be
+there only where it lies in a folder that looks like CANN's, or, for acl, where it is compiled.
 """
 
 import os
@@ -12,6 +16,8 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -26,6 +32,15 @@ _VARIABLES: Final = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
 _USUAL: Final = ("ascend-toolkit/latest", "cann", "latest")
 _BASES: Final = (Path("/usr/local/Ascend"), Path("~/Ascend"))
 _VERSION_FILES: Final = ("version.cfg", "*-linux/ascend_toolkit_install.info")
+_LAYOUT: Final = (
+    *("compiler/bin/atc", "atc/bin/atc", "*-linux/bin/atc", "opp/built-in"),
+    *("python/site-packages/acl*.so", "python/site-packages/acl/acl*.so", "pyACL/python/site-packages/acl/acl*.so"),
+)
+"""What lies in a folder of CANN of any version; `_VERSION_FILES` besides."""
+
+_DEPTH: Final = 6
+"""How many folders above a program or module its CANN may begin."""
+
 _VERSION: Final = re.compile(r"^(?:toolkit_running_version=\[(?:[^\]:]*:)?([^\]]+)\]|version=(\S+))", re.MULTILINE)
 _CHIP: Final = re.compile(r"^\|\s*\d+\s+(\w+)\s*\|\s*[A-Za-z]+\s*\|", re.MULTILINE)
 """NPU, name and health; the second row of a chip has its bus in the place of the health, that of a process a number."""
@@ -44,7 +59,12 @@ def cann_version() -> str | None:
 def _stated() -> Iterator[tuple[str, Path]]:
     """Versions, and the files that state them."""
     for root in dict.fromkeys(_roots()):
-        for file in (found for pattern in _VERSION_FILES for found in sorted(root.glob(pattern))):
+        yield from _versions_in(root)
+
+
+def _versions_in(root: Path) -> Iterator[tuple[str, Path]]:
+    for file in (found for pattern in _VERSION_FILES for found in sorted(root.glob(pattern))):
+        with suppress(OSError):  # It is a folder, or not ours to read: then it states nothing.
             if match := _VERSION.search(file.read_text(encoding="utf-8", errors="replace")):
                 yield match[1] or match[2], file
 
@@ -53,7 +73,7 @@ def _toolkit() -> Finding:
     for version, file in _stated():
         return Finding("CANN", ok=True, detail=f"{version} (says {file})")
     roots = list(dict.fromkeys(_roots()))
-    there = [root for root in roots if root.is_dir()]
+    there = [root for root in roots if _is_cann(root)]
     if there:
         return Finding(
             "CANN", ok=True, detail=f"{there[0]}, of unknown version: no {' or '.join(_VERSION_FILES)} in it"
@@ -72,22 +92,47 @@ def _roots() -> Iterator[Path]:
     yield from (base.expanduser() / folder for base in _BASES for folder in _USUAL)
 
 
+def _is_cann(root: Path) -> bool:
+    """Whether a folder states a version of CANN, or has what CANN has."""
+    found = (next(root.glob(pattern), None) for pattern in _LAYOUT)
+    return next(_versions_in(root), None) is not None or any(found)
+
+
+def _lies_in_cann(file: str) -> bool:
+    """Whether a program or module lies in a folder of CANN, under this name or where its link leads."""
+    places = (Path(file).absolute(), Path(file).resolve())
+    return any(_is_cann(root) for place in places for root in list(place.parents)[:_DEPTH])
+
+
 def _atc() -> Finding:
     found = shutil.which("atc")
-    missing = (
-        "not on the PATH; it compiles for an NPU. `inferry optimize --target ascend310p` and `inferry lint-atc` work"
-        " without it. If CANN is installed, run its set_env.sh in this shell"
-    )
-    return Finding("atc", found is not None, found or missing)
+    if found is None:
+        missing = (
+            "not on the PATH; it compiles for an NPU. `inferry optimize --target ascend310p` and `inferry lint-atc`"
+            " work without it. If CANN is installed, run its set_env.sh in this shell"
+        )
+        return Finding("atc", ok=False, detail=missing)
+    if not _lies_in_cann(found):
+        other = f"found {found}, which is not in a CANN folder: perhaps another program. CANN's set_env.sh puts its own"
+        return Finding("atc", ok=False, detail=f"{other} before it")
+    return Finding("atc", ok=True, detail=found)
 
 
 def _acl() -> Finding:
     found = _module("acl")
-    missing = (
-        "no Python module of this name; `--backend ascend` runs networks through it. Runs on the CPU need none. It is a"
-        " part of CANN: run its set_env.sh in this shell"
-    )
-    return Finding("acl", found is not None, found or missing)
+    if found is None:
+        missing = (
+            "no Python module of this name; `--backend ascend` runs networks through it. Runs on the CPU need none. It"
+            " is a part of CANN: run its set_env.sh in this shell"
+        )
+        return Finding("acl", ok=False, detail=missing)
+    if not (found.endswith(tuple(EXTENSION_SUFFIXES)) or _lies_in_cann(found)):
+        other = (
+            f"found {found}, which is neither compiled nor in a CANN folder: perhaps another module. CANN's set_env.sh"
+            " puts its own before it"
+        )
+        return Finding("acl", ok=False, detail=other)
+    return Finding("acl", ok=True, detail=f"found {found}, not tried")
 
 
 def _measuring() -> Finding:

@@ -5,6 +5,7 @@ folder holds the inputs of one shape (`inferry.ascend.job_inputs`). Outputs come
 ais_bench's ``<gear's name>_summary.json`` beside it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from inferry.ascend.gear_set import Gear, GearSet
+from inferry.ascend.job_manifest import MANIFEST
 from inferry.ascend.pack_script import INPUTS
 from inferry.core.errors import RunError, UsageError
+from inferry.core.files import sha256_of, to_json_text
 from inferry.core.runs import json_line
 from inferry.core.samples import Reference, Rejected
 from inferry.core.specs import TensorSpec
 
 JOB: Final = "job.json"
 SAMPLES: Final = "samples.jsonl"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Job:
             ``cut`` (samples that run in windows).
         compiled: ``key``, ``device`` and ``precision`` of what the inputs are for; empty where nobody said.
         signature: Of the machine that wrote it.
+        id: `job_id` of it; results that a pack's script made carry it.
     """
 
     folder: Path
@@ -108,6 +112,7 @@ class Job:
     counts: Mapping[str, int]
     compiled: Mapping[str, str] = field(default_factory=dict)
     signature: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
     @property
     def runs(self) -> tuple[JobRun, ...]:
@@ -124,6 +129,7 @@ class Job:
         runs = [{"inputs": run.part.folder, "outputs": run.name, "batch": run.gear.batch} for run in self.runs]
         return {
             "schema": SCHEMA,
+            "id": self.id,
             "config": dict(self.config),
             "graph_inputs": [spec.to_json() for spec in self.gears.inputs],
             "gears": [{"batch": gear.batch, "sizes": dict(gear.sizes)} for gear in self.gears.gears],
@@ -135,6 +141,18 @@ class Job:
             "compiled": dict(self.compiled),
             "signature": dict(self.signature),
         }
+
+
+def job_id(job: Job) -> str:
+    """SHA-256 of what makes a job: bundle, data, shapes, chip, precision, samples and the hash of every input file.
+
+    Args:
+        job: Its samples.jsonl and manifests are read. Its id and its signature are no part of it.
+    """
+    said = {name: value for name, value in job.to_json().items() if name not in {"id", "signature"}}
+    files = (SAMPLES, *(f"{part.folder}/{MANIFEST}" for part in job.parts))
+    said["files"] = {name: sha256_of(job.folder / name) for name in files}
+    return hashlib.sha256(to_json_text(said).encode()).hexdigest()
 
 
 def read_job(folder: Path) -> Job:
@@ -163,6 +181,7 @@ def read_job(folder: Path) -> Job:
             counts={str(name): int(count) for name, count in row["counts"].items()},
             compiled=dict(row["compiled"]),
             signature=dict(row["signature"]),
+            id=str(row["id"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{file} is broken ({type(error).__name__}: {error}): preprocess again") from error

@@ -18,7 +18,14 @@ from inferry.pipeline.infer import decoding_config, kept_texts
 from inferry.pipeline.jobs.answers import Answers
 from inferry.pipeline.jobs.batch_sizes import BatchSizes, Difference
 from inferry.pipeline.jobs.folder import Job, find_job, job_folder, read_job, read_samples
-from inferry.pipeline.jobs.returned import Returned, batches_of, check_bundle, open_returned, system_facts
+from inferry.pipeline.jobs.returned import (
+    Returned,
+    batches_of,
+    check_bundle,
+    check_pack,
+    open_returned,
+    system_facts,
+)
 
 ELSEWHERE: Final = "elsewhere"
 """Stands under ``measured`` in config and signature: neither times nor outputs are this machine's."""
@@ -78,12 +85,14 @@ def postprocess(
 
     Raises:
         UsageError: There is no job or no outputs, or `device` or `precision` contradict the job.
-        RunError: Outputs are missing or broken, the job is of another bundle, `output` holds something else, or no
+        RunError: Outputs are missing or broken, the job is of another bundle or the
+            outputs are of another pack, `output` holds something else, or no
             sample could be answered.
     """
     opened, target, folder = open_bundle(bundle), Path(output), Path(outputs)
     made = read_job(find_job(folder) if job is None else job_folder(Path(job)))
     check_bundle(made, opened.digest)
+    check_pack(made, folder)
     _require_replaceable(target)
     kept, stated = kept_texts(opened), _stated(made, device, precision)
     returned = open_returned(made, folder)

@@ -17,7 +17,7 @@ from inferry.datasets.registry import open_dataset
 from inferry.pipeline.engine import Tally, path_text, rejected
 from inferry.pipeline.execution import axis_name
 from inferry.pipeline.infer import absolute, data_config, kept_texts
-from inferry.pipeline.jobs.folder import JOB, SAMPLES, Job, JobSample, Place, read_job, sample_line
+from inferry.pipeline.jobs.folder import JOB, SAMPLES, Job, JobSample, Place, job_id, read_job, sample_line
 from inferry.pipeline.jobs.processed import Processed, processed
 from inferry.pipeline.jobs.shape_folders import ShapeFolders
 from inferry.pipeline.jobs.target import JobOptions, Target, job_target
@@ -118,6 +118,7 @@ class _Writing:
             compiled=self._target.compiled,
             signature=signature(),
         )
+        job = replace(job, id=job_id(job))
         write_atomic(work / JOB, to_json_text(job.to_json()))
         return job
 

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,11 @@ _SYSTEM = "system.txt"
 """What the script of a pack notes about the machine: ``name: value`` lines, then what npu-smi prints."""
 
 _NOTED = ("date", "machine", "cann")
+_ID = "pack"
+"""In it: the id of the job that the script's pack holds."""
+
+_MADE_BY = "logs/*.made_by"
+"""Of the script, one for each call of ais_bench: that id is the first word."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +80,36 @@ def open_returned(job: Job, outputs: Path) -> dict[str, dict[int, Returned]]:
 
 def system_facts(outputs: Path) -> dict[str, str]:
     """What the script of a pack noted about the machine; empty where it did not."""
+    return {name: value for name, value in _system(outputs).items() if name in _NOTED}
+
+
+def check_pack(job: Job, outputs: Path) -> None:
+    """Refuse what the script of another pack made; where no script says whose the outputs are, nothing is checked.
+
+    Raises:
+        RunError: They are of another job.
+    """
+    said = {outputs / _SYSTEM: _system(outputs).get(_ID, job.id)}
+    # Results of several packs may have been unpacked into one folder, and there is one system.txt.
+    for file in sorted(outputs.glob(_MADE_BY)):
+        said[file] = file.read_text(encoding="utf-8", errors="replace").partition(" ")[0]
+    for file, found in said.items():
+        if found != job.id:
+            raise RunError(
+                f"{file} says that these outputs are of the pack {found[:12]}…, and {job.folder / JOB} is of "
+                f"{job.id[:12]}…: name the job of the pack that made them with --job, unpack the results of each pack "
+                "into a folder of their own, or run this pack"
+            )
+
+
+def _system(outputs: Path) -> dict[str, str]:
     try:
         lines = (outputs / _SYSTEM).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     rows = (line.partition(": ") for line in lines)
-    return {name: value for name, _, value in rows if name in _NOTED and value}
+    # Backwards, so that the script's own lines win over any of npu-smi.
+    return {name: value for name, _, value in reversed([*rows]) if value}
 
 
 def _open_part(job: Job, part: Part, outputs: Path) -> dict[int, Returned]:
@@ -103,17 +132,17 @@ def _open_part(job: Job, part: Part, outputs: Path) -> dict[int, Returned]:
         newest, summary = max(inner.iterdir(), key=lambda path: path.stat().st_mtime), None
         if summary_path(inner).is_file():
             newest = summary_path(inner)
-            summary = _checked_summary(newest, manifest)
+            summary = _checked_summary(newest, manifest, batch)
         written = datetime.fromtimestamp(newest.stat().st_mtime, UTC).isoformat(timespec="seconds")
         timings = None if summary is None else _timings(part, batch, summary, written)
         opened[batch] = Returned(part, batch, files, written, timings)
     return opened
 
 
-def _checked_summary(path: Path, manifest: JobManifest) -> JobSummary:
+def _checked_summary(path: Path, manifest: JobManifest, batch: int) -> JobSummary:
     summary = read_summary(path)
     try:
-        check_summary(summary, manifest)
+        check_summary(summary, manifest, batch)
     except RunError as error:
         raise RunError(f"{path}: {error}") from error
     return summary
@@ -157,7 +186,7 @@ def _timings(part: Part, batch: int, summary: JobSummary, written: str) -> dict[
         "h2d_ms": _latency(measured.h2d),
         "d2h_ms": _latency(measured.d2h),
         "samples_per_second": measured.throughput,
-        "om": _model_of(summary.args),
+        "om": _model_of(summary),
         "arguments": list(summary.args),
         "written": written,
     }
@@ -170,13 +199,9 @@ def _latency(latency: Latency | None) -> dict[str, Any] | None:
     return {name: getattr(latency, name) for name in names}
 
 
-def _model_of(args: Sequence[str]) -> str | None:
-    for index, word in enumerate(args):
-        name, separator, value = word.partition("=")
-        if name in _MODEL_OPTIONS:
-            path = value if separator else (args[index + 1] if index + 1 < len(args) else "")
-            return Path(path).name or None
-    return None
+def _model_of(summary: JobSummary) -> str | None:
+    path = summary.option(*_MODEL_OPTIONS)
+    return None if path is None else Path(path).name or None
 
 
 def check_bundle(job: Job, digest: str) -> None:

@@ -81,9 +81,17 @@ def test_nothing_is_there_and_each_line_says_what_needs_it(machine):
     assert "say --soc yourself" in found["npu-smi"].detail
 
 
+def toolkit(machine):
+    """A folder of CANN whose programs are on the PATH by links; gives the folder."""
+    root = machine.parent / "toolkit"
+    (machine / "atc").symlink_to(program(root / "compiler" / "bin", "atc", f": > {machine.parent / 'touched'}"))
+    return root
+
+
 def test_programs_are_looked_up_and_not_run(machine):
     touched = machine.parent / "touched"
-    for name in ("atc", "ais_bench", "msame"):
+    toolkit(machine)
+    for name in ("ais_bench", "msame"):
         program(machine, name, f": > {touched}")
     found = by_name()
     assert (found["atc"].ok, found["atc"].detail) == (True, str(machine / "atc"))
@@ -91,13 +99,46 @@ def test_programs_are_looked_up_and_not_run(machine):
     assert not touched.exists()
 
 
-def test_modules_are_found_and_not_imported(machine):
-    (machine.parent / "modules" / "acl.py").write_text("raise SystemExit")
+def test_a_program_and_a_module_of_the_same_names_are_not_canns(machine):
+    program(machine, "atc")
+    module = machine.parent / "modules" / "acl.py"
+    module.touch()
+    found = by_name()
+    assert not any(found[name].ok for name in ("CANN", "atc", "acl"))
+    assert found["atc"].detail.startswith(
+        f"found {machine / 'atc'}, which is not in a CANN folder: perhaps another program"
+    )
+    assert found["acl"].detail.startswith(f"found {module}, which is neither compiled nor in a CANN folder")
+
+
+def test_a_folder_called_acl_is_not_canns(machine):
+    (machine.parent / "modules" / "acl").mkdir()
+    assert not by_name()["acl"].ok
+
+
+def test_a_version_file_that_cannot_be_read_states_nothing(machine):
+    program(machine, "atc")
+    (machine / "version.cfg").mkdir()
+    assert not by_name()["atc"].ok
+
+
+def test_modules_are_found_and_not_imported(machine, monkeypatch):
+    package = toolkit(machine) / "python" / "site-packages" / "acl"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit")
+    monkeypatch.setattr(sys, "path", [str(package.parent), *sys.path])
     (machine.parent / "modules" / "ais_bench").mkdir()
     (machine.parent / "modules" / "ais_bench" / "__init__.py").write_text("raise SystemExit")
     found = by_name()
-    assert (found["acl"].ok, found["acl"].detail) == (True, str(machine.parent / "modules" / "acl.py"))
+    assert (found["acl"].ok, found["acl"].detail) == (True, f"found {package / '__init__.py'}, not tried")
     assert found["ais_bench, msame"].detail.startswith("module ais_bench: ")
+
+
+def test_a_compiled_module_is_not_tried(machine):
+    module = machine.parent / "modules" / "acl.so"
+    module.write_bytes(b"no library at all")
+    found = by_name()["acl"]
+    assert (found.ok, found.detail) == (True, f"found {module}, not tried")
 
 
 @pytest.mark.parametrize("variable", ["ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH"])
@@ -129,9 +170,15 @@ def test_the_version_around_atc(machine):
 
 
 def test_a_folder_without_a_version_is_no_version(machine, monkeypatch):
-    monkeypatch.setenv("ASCEND_HOME_PATH", str(machine.parent))
+    root = toolkit(machine)
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(root))
     found = by_name()["CANN"]
-    assert found.detail.startswith(f"{machine.parent}, of unknown version: no version.cfg or ")
+    assert (found.ok, found.detail.startswith(f"{root}, of unknown version: no version.cfg or ")) == (True, True)
+
+
+def test_any_other_folder_is_not_canns(machine, monkeypatch):
+    monkeypatch.setenv("ASCEND_HOME_PATH", str(machine.parent))
+    assert not by_name()["CANN"].ok
     monkeypatch.setenv("ASCEND_HOME_PATH", str(machine.parent / "gone"))
     found = by_name()["CANN"]
     assert not found.ok

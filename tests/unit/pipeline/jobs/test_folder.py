@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from inferry.pipeline.jobs.folder import (
     Place,
     find_job,
     job_folder,
+    job_id,
     read_job,
     read_samples,
     sample_line,
@@ -40,7 +42,8 @@ ROWS = (
 def job(tmp_path):
     counts = {"samples": len(ROWS), "pieces": 4, "answered": 1, "quarantined": 1, "cut": 1}
     config = {"bundle": "0" * 64, "max_seconds": 3.5}
-    made = Job(tmp_path, config, GEARS, (SPEC,), (SPEC,), PARTS, counts, {"device": "Ascend310P3"}, {"python": "3"})
+    who = {"device": "Ascend310P3"}, {"python": "3"}, "0123abcd"
+    made = Job(tmp_path, config, GEARS, (SPEC,), (SPEC,), PARTS, counts, *who)
     (tmp_path / JOB).write_text(to_json_text(made.to_json()))
     (tmp_path / SAMPLES).write_text("".join(map(sample_line, ROWS)), encoding="utf-8")
     return made
@@ -49,6 +52,27 @@ def job(tmp_path):
 def test_what_is_written_is_read(job, tmp_path):
     assert read_job(tmp_path) == job
     assert tuple(read_samples(job)) == ROWS
+
+
+def test_the_id_is_of_all_that_makes_the_job_and_not_of_who_wrote_it(job, tmp_path):
+    for part in PARTS:
+        (tmp_path / part.folder).mkdir()
+        (tmp_path / part.folder / "inputs.json").write_text(part.folder)
+    before = job_id(job)
+    assert job_id(replace(job, id=before, signature={"python": "4"})) == before
+    others = [
+        replace(job, compiled={"device": "Ascend310P3", "precision": "fp16"}),
+        replace(job, config={**job.config, "bundle": "1" * 64}),
+        replace(job, parts=PARTS[:1]),
+    ]
+    found = {job_id(one) for one in others}
+    for file in (SAMPLES, "samples20_part2/inputs.json"):
+        kept = (tmp_path / file).read_text()
+        (tmp_path / file).write_text("another")
+        found.add(job_id(job))
+        (tmp_path / file).write_text(kept)
+    assert len(found - {before}) == 5
+    assert job_id(job) == before
 
 
 def test_every_part_runs_with_every_gear_of_its_shape(job):
@@ -81,7 +105,7 @@ def test_the_nearest_job_is_found(job, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda row: row.update(schema=2), "has the schema 2"),
+        (lambda row: row.update(schema=1), "has the schema 1"),
         (lambda row: row.pop("parts"), "is broken .KeyError: 'parts'"),
         (lambda row: row.update(counts=3), "is broken .AttributeError"),
     ],

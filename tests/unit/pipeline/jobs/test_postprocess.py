@@ -121,6 +121,39 @@ def test_what_a_pack_noted_of_the_machine_is_in_the_signature(post, out):
     assert made["device"] == "not stated"
 
 
+def test_results_of_another_pack_are_refused(post, job, out, tmp_path):
+    (out / "system.txt").write_text(f"pack: {job.id}\nmachine: Linux aarch64\n| pack: 3\npack: of npu-smi\n")
+    assert post().run.info["signature"]["machine"] == "Linux aarch64"
+    shutil.rmtree(tmp_path / "run")
+    (out / "system.txt").write_text("pack: 0123456789abcdef\n")
+    with pytest.raises(
+        RunError,
+        match=rf"system\.txt says .* the pack 0123456789ab…, and .* is of {job.id[:12]}…",
+    ):
+        post()
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_of_two_packs_in_one_folder_are_refused(post, job, out, tmp_path):
+    (out / "system.txt").write_text(f"pack: {job.id}\n")
+    (out / "logs").mkdir()
+    (out / "logs" / f"{ONE}.made_by").write_text(f"{job.id} 0 123 45 unknown\n")
+    post()
+    shutil.rmtree(tmp_path / "run")
+    (out / "logs" / "samples6000_b2.made_by").write_text("0123456789abcdef 0 123 45 unknown\n")
+    with pytest.raises(RunError, match=r"samples6000_b2\.made_by says .* are of the pack 0123456789ab…"):
+        post()
+    assert not (tmp_path / "run").exists()
+
+
+def test_times_of_another_batch_size_are_refused(post, out, tmp_path):
+    summary = out / "samples6000_b2_summary.json"
+    shutil.copy(out / f"{ONE}_summary.json", summary)
+    with pytest.raises(RunError, match=r"samples6000_b2_summary.json: .*\n.*the model ran 2 times; 2 samples in batc"):
+        post()
+    assert not (tmp_path / "run").exists()
+
+
 def change(path, edit):
     array = np.fromfile(path, np.float32)
     edit(array)
