@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from inferry.backends.ascend_model import read_origin
-from inferry.core.bundle import open_bundle, verify
+from inferry.core.bundle import verify
 from inferry.core.compiled import FILE, find_compiled, read_compiled
 from inferry.pipeline.compile import FAILED_LOG, SCRIPT, CompileOptions, compile_bundle
 from inferry.pipeline.compiling import running
@@ -19,17 +19,6 @@ from inferry.pipeline.compiling.running import LOG
 
 P3 = "Ascend310P3"
 OPTIONS = CompileOptions(soc=P3, precision="fp16", sizes={"samples": (16_000,)}, batch_sizes=(1, 4))
-
-
-@pytest.fixture
-def bundle(tiny_bundle, tmp_path):
-    """A copy whose cache may be written."""
-    return open_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
-
-
-@pytest.fixture
-def no_atc(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
 
 
 @pytest.fixture

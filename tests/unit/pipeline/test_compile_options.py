@@ -1,13 +1,11 @@
 """What the options of compiling mean, and what of them decides the artifact's key."""
 
-import shutil
 from dataclasses import replace
 
 import onnx
 import pytest
 
 from inferry.ascend.gear_set import Gear, GearSet
-from inferry.core.bundle import open_bundle
 from inferry.core.compiled import find_compiled
 from inferry.core.errors import UsageError
 from inferry.pipeline.compile import CompileOptions, compile_bundle
@@ -15,17 +13,6 @@ from inferry.pipeline.compiling.precision import PrecisionDetails
 
 P3 = "Ascend310P3"
 OPTIONS = CompileOptions(soc=P3, precision="fp16", sizes={"samples": (16_000,)}, batch_sizes=(1, 4))
-
-
-@pytest.fixture
-def bundle(tiny_bundle, tmp_path):
-    """A copy whose cache may be written."""
-    return open_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
-
-
-@pytest.fixture
-def no_atc(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize(

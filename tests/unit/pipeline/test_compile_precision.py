@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from inferry.core.bundle import open_bundle
 from inferry.core.errors import UsageError
 from inferry.pipeline.compile import CompileOptions, compile_bundle
 from inferry.pipeline.compiling.precision import PrecisionDetails
@@ -21,20 +19,9 @@ OPTIONS = CompileOptions("Ascend310P3", precision="fp16", sizes={"samples": (16_
 
 
 @pytest.fixture
-def bundle(tiny_bundle, tmp_path):
-    """A copy whose cache may be written."""
-    return open_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "bundle"))
-
-
-@pytest.fixture
 def node(bundle):
     """The name of the last node."""
     return onnx.load(bundle.model).graph.node[-1].name
-
-
-@pytest.fixture
-def no_atc(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
 
 
 def test_nodes_that_stay_in_float32_are_written_into_a_file(bundle, node, cann, monkeypatch, tmp_path):
